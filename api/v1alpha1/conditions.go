@@ -138,6 +138,10 @@ const (
 	// ReasonTLSNoIssuer: a node has no valid issuer of certificates, so TLS that is
 	// to be intercepted is passed through there.
 	ReasonTLSNoIssuer = "TLSNoIssuer"
+	// ReasonNoTraceExporter: calls are to be traced (observability.tracing), and
+	// the agents of some nodes have nowhere to send spans, so nothing is traced
+	// there. The message names a pod of each.
+	ReasonNoTraceExporter = "NoTraceExporter"
 	// ReasonHostNetwork: some selected pods are on the host's network.
 	ReasonHostNetwork = "HostNetwork"
 	// ReasonNotCaptured: the calls of some selected pods could not be captured;

@@ -6,8 +6,10 @@ type Observability struct {
 	// +optional
 	AccessLog AccessLog `json:"accessLog,omitempty"`
 
-	// tracing says which calls are traced.
-	// Not enforced by this version: accepted and listed by PartiallyEnforced.
+	// tracing has the agent make a span of a call and one of each of its
+	// attempts, and say in traceparent (W3C Trace Context) which attempt it is.
+	// Absent, no call is traced and traceparent passes as it is. Spans go where
+	// the agent is configured to export them; without that nothing is traced.
 	// +optional
 	Tracing *Tracing `json:"tracing,omitempty"`
 
@@ -32,7 +34,9 @@ const (
 // Tracing says which calls are traced.
 type Tracing struct {
 	// samplePercent is the share of calls, among those whose caller has not
-	// decided, that are traced. Defaults to 1.
+	// decided, that are traced. Where the caller says in traceparent whether
+	// its trace is recorded, that decides. 0 traces only what callers trace.
+	// Defaults to 1.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100

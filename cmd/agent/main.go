@@ -12,6 +12,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
+	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/cgroup"
 )
 
@@ -31,6 +32,33 @@ func run(ctx context.Context, args []string) error {
 		o     agent.Options
 		level slog.LevelVar
 	)
+	if err := flags(&o, &level).Parse(args); err != nil {
+		return err
+	}
+	if o.Drain <= 0 {
+		return fmt.Errorf("a drain of %s is not possible; --drain=1s is short", o.Drain) // 0 would be the default to what comes
+	}
+	var err error
+	if o.Traces, err = spans.ClientFromEnvironment(); err != nil {
+		return err
+	}
+	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level})).With("node", o.Node)
+	o.AccessLog = os.Stdout
+	if memory := cgroup.OpenOwn(o.Log); memory != nil {
+		defer func() { _ = memory.Close() }()
+		memory.LimitHeap(heapPercent, o.Log)
+		o.Memory = memory
+	}
+	a, err := agent.New(o)
+	if err != nil {
+		return err
+	}
+	o.Log.Info("starting", "manager", o.Manager, "http", o.HTTPAddress, "traces", o.Traces != nil)
+	return a.Run(ctx)
+}
+
+// flags has the flags fill in the options and the level of the log.
+func flags(o *agent.Options, level *slog.LevelVar) *flag.FlagSet {
 	fs := flag.NewFlagSet("agent", flag.ContinueOnError)
 	fs.StringVar(&o.Node, "node-name", os.Getenv("NODE_NAME"), "name of the node this agent runs on")
 	fs.StringVar(&o.Manager, "manager-address", "fairlead-manager.fairlead-system.svc:9443", "host:port of the manager; every address of host is tried")
@@ -44,26 +72,8 @@ func run(ctx context.Context, args []string) error {
 	fs.DurationVar(&o.Drain, "drain", agent.DefaultDrain, "how long a stop waits for open connections before it cuts them; the pod's termination grace period must be longer")
 	fs.IntVar(&o.MaxSeries, "max-series", telemetry.DefaultMaxSeries, "how many series of metrics policies may have together; what is beyond is shown as one policy, overflow")
 	fs.BoolVar(&o.CallerLabel, "metrics-caller-label", false, "have metrics of calls say which workload's they are: series for each of a destination's callers, of those of --max-series")
-	fs.TextVar(&level, "log-level", &level, "DEBUG, INFO, WARN or ERROR")
-	if err := fs.Parse(args); err != nil {
-		return err
-	}
-	if o.Drain <= 0 {
-		return fmt.Errorf("a drain of %s is not possible; --drain=1s is short", o.Drain) // 0 would be the default to what comes
-	}
-	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level})).With("node", o.Node)
-	o.AccessLog = os.Stdout
-	if memory := cgroup.OpenOwn(o.Log); memory != nil {
-		defer func() { _ = memory.Close() }()
-		memory.LimitHeap(heapPercent, o.Log)
-		o.Memory = memory
-	}
-	a, err := agent.New(o)
-	if err != nil {
-		return err
-	}
-	o.Log.Info("starting", "manager", o.Manager, "http", o.HTTPAddress)
-	return a.Run(ctx)
+	fs.TextVar(level, "log-level", level, "DEBUG, INFO, WARN or ERROR")
+	return fs
 }
 
 // heapPercent is the share of the memory that the agent may use which Go's heap gets, unless GOMEMLIMIT says otherwise: below where capture

@@ -115,6 +115,7 @@ var concerns = []struct {
 	{"udp443", []string{agent}},
 	{"namespaceSelector", []string{agent}},
 	{"failurePolicy", []string{agent}},
+	{"observability.tracing", []string{http1, http2, grpc}},
 	{"observability.requestHeaders", []string{http1, http2, grpc}},
 	{"observability", []string{agent}},
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
@@ -20,10 +22,11 @@ import (
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
+	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// Options configure an Agent. All but Profiling, Drain, MaxSeries, CallerLabel and Memory are required.
+// Options configure an Agent. All but Profiling, Drain, MaxSeries, CallerLabel, Memory and Traces are required.
 type Options struct {
 	// Node is the name of the node; pods of other nodes are not this agent's.
 	Node string
@@ -48,6 +51,8 @@ type Options struct {
 	CallerLabel bool
 	// Memory is what the agent may use; nil means that only running out of it counts.
 	Memory capture.Memory
+	// Traces sends the spans of traced calls; nil: there is nowhere to send them, so no call is traced.
+	Traces otlptrace.Client
 	// Log is for operators, AccessLog takes one JSON line per logged call.
 	Log       *slog.Logger
 	AccessLog io.Writer
@@ -70,6 +75,7 @@ type Agent struct {
 	detector  *socketlb.Detector
 	client    *subscribe.Client
 	accessLog *telemetry.AccessLog
+	spans     *spans.Exporter // nil: nothing is traced
 	meter     *telemetry.Meter
 	pages     http.Handler
 }
@@ -110,7 +116,13 @@ func (a *Agent) newDataPlane() error {
 	if err != nil {
 		return err
 	}
-	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog, MaxSeries: a.opts.MaxSeries, Callers: a.opts.CallerLabel})
+	if a.opts.Traces != nil {
+		a.spans, err = spans.New(spans.Options{Client: a.opts.Traces, Log: a.opts.Log, Node: a.opts.Node, Pod: a.pod})
+		if err != nil {
+			return err
+		}
+	}
+	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog, Spans: a.spans, MaxSeries: a.opts.MaxSeries, Callers: a.opts.CallerLabel})
 	lookups := dns.Options{Panicked: func(what any, stack []byte) { a.meter.Panicked("", what, stack) }}
 	a.names, a.proxies = dns.New(lookups), dns.New(lookups)
 	a.routes, err = routes.New(a.routesOptions())
@@ -138,6 +150,7 @@ func (a *Agent) routesOptions() routes.Options {
 		Node:     a.opts.Node,
 		Observer: a.meter,
 		Names:    a.names, ProxyNames: a.proxies,
+		Traces: a.spans != nil,
 	}
 }
 

@@ -12,8 +12,12 @@ import (
 
 // notices are what there is to know of captured pods.
 func (a *Agent) notices(now time.Time) []policy.CaptureProblem {
-	pods := a.client.Snapshot().Workloads
+	held := a.client.Snapshot()
+	pods := held.Workloads
 	out := append(untrusting(a.routes.Distrusts(now), pods), unissued(a.routes.Unissued(now), pods)...)
+	if a.spans == nil {
+		out = append(out, untraced(held)...)
+	}
 	return append(out, a.capture.Notices()...)
 }
 
@@ -70,6 +74,11 @@ func handshakes(n int) string {
 
 // unissued makes a notice for each policy whose TLS the node cannot intercept, naming one pod.
 func unissued(of map[string][]policy.ID, pods map[string]*policy.Workload) []policy.CaptureProblem {
+	return onePodEach(of, pods, policy.NoticeTLSNoIssuer, "the node has no issuer of certificates, so TLS is passed through")
+}
+
+// onePodEach makes a notice for each policy that concerns some pods, given by their UIDs, naming the first pod by its name.
+func onePodEach(of map[string][]policy.ID, pods map[string]*policy.Workload, reason, message string) []policy.CaptureProblem {
 	named := map[policy.ID]*policy.Workload{}
 	for uid, ids := range of {
 		w := pods[uid]
@@ -81,10 +90,7 @@ func unissued(of map[string][]policy.ID, pods map[string]*policy.Workload) []pol
 	}
 	var out []policy.CaptureProblem
 	for id, w := range named {
-		out = append(out, policy.CaptureProblem{
-			Namespace: w.Namespace, Pod: w.Name, Policies: []policy.ID{id}, Reason: policy.NoticeTLSNoIssuer,
-			Message: "the node has no issuer of certificates, so TLS is passed through",
-		})
+		out = append(out, policy.CaptureProblem{Namespace: w.Namespace, Pod: w.Name, Policies: []policy.ID{id}, Reason: reason, Message: message})
 	}
 	sortNotices(out)
 	return out

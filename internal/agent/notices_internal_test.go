@@ -40,6 +40,37 @@ func TestHandshakesAreCountedInSteps(t *testing.T) {
 	}
 }
 
+// An agent that exports no spans says so of each policy in force that has calls traced.
+func TestAnAgentWithoutExporterSaysSoOncePerPolicy(t *testing.T) {
+	asks := policy.Settings{Tracing: &policy.Tracing{SamplePercent: 1}}
+	binding := func(name string, mode policy.Mode, base policy.Settings, rules ...policy.Rule) policy.Binding {
+		return policy.Binding{Policy: policy.ID{Namespace: "shop", Name: name}, Mode: mode, Base: base, Rules: rules}
+	}
+	s := &policy.Snapshot{
+		Workloads: map[string]*policy.Workload{
+			"1": {Namespace: "shop", Name: "b", Profile: "x"}, "2": {Namespace: "shop", Name: "a", Profile: "x"}, "3": {Namespace: "shop", Name: "0", Profile: "y"},
+		},
+		Profiles: map[string]*policy.Profile{
+			"x": {Bindings: []policy.Binding{
+				binding("base", policy.ModeEnforce, asks), binding("rule", policy.ModeEnforce, policy.Settings{}, policy.Rule{Settings: asks}),
+				binding("dry", policy.ModeDryRun, asks), binding("off", policy.ModeDisabled, asks), binding("silent", policy.ModeEnforce, policy.Settings{}),
+			}},
+			"y": {Bindings: []policy.Binding{binding("silent", policy.ModeEnforce, policy.Settings{})}},
+		},
+	}
+	var got []string
+	for _, n := range untraced(s) {
+		got = append(got, n.Pod+" "+n.Policies[0].String()+" "+n.Reason)
+	}
+	if diff := cmp.Diff([]string{"a shop/base NoTraceExporter", "a shop/rule NoTraceExporter"}, got); diff != "" {
+		t.Error(diff)
+	}
+	delete(s.Profiles, "x")
+	if got := untraced(s); got != nil {
+		t.Errorf("%v, want nothing: nobody asks", got)
+	}
+}
+
 func TestANodeWithoutIssuerIsSaidOncePerPolicy(t *testing.T) {
 	pods := map[string]*policy.Workload{"1": {Namespace: "shop", Name: "b"}, "2": {Namespace: "shop", Name: "a"}}
 	p, q := policy.ParseID("shop/p"), policy.ParseID("shop/q")

@@ -20,6 +20,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.proxies.Close()
 	needed.Go(func() error { return a.routes.Run(base) })
 	needed.Go(func() error { return a.accessLog.Run(base) })
+	if a.spans != nil {
+		needed.Go(func() error { return a.spans.Run(base) })
+	}
 	needed.Go(func() error { return a.watcher.Run(base) })
 	needed.Go(func() error { return a.detector.Run(base) })
 	needed.Go(func() error { return a.servePages(base) })

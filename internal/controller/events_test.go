@@ -86,7 +86,7 @@ func TestEventsAreRecordedOncePerTransition(t *testing.T) {
 }
 
 func TestWhatIsNotEnforcedIsRecordedOnce(t *testing.T) {
-	h := newStatusHarness(t, 1, `{podSelector: {matchLabels: {app: %s}}, to: [{any: {}}], observability: {tracing: {samplePercent: 1}}}`)
+	h := newStatusHarness(t, 1, `{podSelector: {matchLabels: {app: %s}}, to: [{any: {}, protocol: TCP}], observability: {tracing: {samplePercent: 1}}}`)
 	for range 5 {
 		h.runUntilWritten("shop/p0")
 	}
@@ -96,7 +96,8 @@ func TestWhatIsNotEnforcedIsRecordedOnce(t *testing.T) {
 			got = append(got, e)
 		}
 	}
-	if diff := cmp.Diff([]string{"Warning PartiallyEnforced Not enforced by this version: observability.tracing."}, got); diff != "" {
+	if diff := cmp.Diff([]string{"Warning PartiallyEnforced Each connection is one call, since the protocol has no requests to tell apart: to[0].protocol. " +
+		"Without effect where there are no requests: observability.tracing."}, got); diff != "" {
 		t.Error(diff)
 	}
 }

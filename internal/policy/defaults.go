@@ -54,6 +54,9 @@ func DefaultBackoff() Backoff {
 	return Backoff{Strategy: Exponential, Initial: 25 * time.Millisecond, Max: 250 * time.Millisecond, Multiplier: 2, Jitter: JitterFull}
 }
 
+// DefaultTracing returns the tracing of a policy that writes the block and no more.
+func DefaultTracing() Tracing { return Tracing{SamplePercent: 1} }
+
 // DefaultBreaker returns a breaker with every value but its triggers, which a policy must choose.
 func DefaultBreaker() Breaker {
 	return Breaker{

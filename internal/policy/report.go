@@ -44,6 +44,9 @@ const (
 	NoticeTLSNoIssuer = "TLSNoIssuer"
 )
 
+// NoticeNoTraceExporter is the reason of a notice that a pod's calls are to be traced, and the node's agent has nowhere to send spans.
+const NoticeNoTraceExporter = "NoTraceExporter"
+
 // CaptureProblem is one pod that should be captured and is not.
 type CaptureProblem struct {
 	Namespace, Pod  string

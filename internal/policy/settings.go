@@ -16,6 +16,8 @@ type Settings struct {
 	AccessLog     AccessLog
 	// AttemptHeader adds fairlead-attempt to requests.
 	AttemptHeader bool `json:",omitempty"`
+	// Tracing says which calls are traced; nil: none.
+	Tracing *Tracing `json:",omitempty"`
 }
 
 // Timeouts bound the stages of a call.
@@ -310,6 +312,9 @@ const (
 	// ClusterIP dials the address the pod dialled and leaves the choice to the cluster.
 	ClusterIP
 )
+
+// Tracing says which calls are traced: those that arrive in a trace that is recorded, and of those that arrive in none SamplePercent.
+type Tracing struct{ SamplePercent int }
 
 // AccessLog says which calls are logged.
 type AccessLog uint8

@@ -17,11 +17,11 @@ type BreakerView uint8
 
 // The views.
 const (
-	// BreakerIdle: no attempt has ended lately.
+	// BreakerIdle: no attempt has ended lately, or a few have failed since the last success, too few to say anything by.
 	BreakerIdle BreakerView = iota
-	// BreakerGood: an attempt has ended well lately, and none has failed since.
+	// BreakerGood: an attempt has ended well lately, and none has failed since or it is no second ago.
 	BreakerGood
-	// BreakerFailing: attempts have failed lately, and none has ended well since.
+	// BreakerFailing: at least ten attempts have failed, one of them lately, since one has ended well.
 	BreakerFailing
 	// BreakerOpened: the node's own breaker has opened, by what the node has seen.
 	BreakerOpened

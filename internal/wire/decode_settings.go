@@ -36,7 +36,15 @@ func (d *decoder) settings(m *pb.Settings) policy.Settings {
 		RateLimit:     d.rateLimit(m.GetRateLimit()),
 		Concurrency:   d.concurrency(m.GetConcurrency()),
 		AttemptHeader: m.GetAttemptHeader(),
+		Tracing:       d.tracing(m.GetTracing()),
 	}
+}
+
+func (d *decoder) tracing(m *pb.Tracing) *policy.Tracing {
+	if m == nil {
+		return nil
+	}
+	return &policy.Tracing{SamplePercent: d.count(m.GetSamplePercent())}
 }
 
 func (d *decoder) tlsHandshake(t *pb.Timeouts) time.Duration {

@@ -155,9 +155,17 @@ func (e *translator) settings(s *policy.Settings) *pb.Settings {
 		LoadBalancing: enc(e, loadBalancings, s.LoadBalancing),
 		AccessLog:     enc(e, accessLogs, s.AccessLog),
 		AttemptHeader: s.AttemptHeader,
+		Tracing:       e.tracing(s.Tracing),
 		RateLimit:     e.rateLimit(s.RateLimit),
 		Concurrency:   e.concurrency(s.Concurrency),
 	}
+}
+
+func (e *translator) tracing(t *policy.Tracing) *pb.Tracing {
+	if t == nil {
+		return nil
+	}
+	return &pb.Tracing{SamplePercent: e.count(t.SamplePercent)}
 }
 
 func (e *translator) adaptive(a policy.Adaptive) *pb.Adaptive {

@@ -53,9 +53,11 @@ const (
 	// FeatureOwners: what pods belong to.
 	FeatureOwners Feature = 20
 	// FeatureFaults: faults that are injected for a time.
-	FeatureFaults Feature = 21
+	FeatureFaults Feature = 22
 	// FeatureFallbackDestination: destinations that calls which could not be served fall back on.
 	FeatureFallbackDestination Feature = 13
+	// FeatureTracing: spans of calls.
+	FeatureTracing Feature = 21
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -83,6 +85,7 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureOwners:              pb.Feature_FEATURE_OWNERS,
 	FeatureEndpointBreakers:    pb.Feature_FEATURE_ENDPOINT_BREAKERS,
 	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
+	FeatureTracing:             pb.Feature_FEATURE_TRACING,
 }
 
 // featureNames are the names of the features, as statuses and logs show them. The table is never written to.
@@ -108,6 +111,7 @@ var featureNames = [...]string{
 	FeatureFaults:              "Faults",
 	FeatureOwners:              "Owners",
 	FeatureFallbackDestination: "FallbackDestination",
+	FeatureTracing:             "Tracing",
 }
 
 // String returns the name of f, as statuses and logs show it.

@@ -56,6 +56,7 @@ var requirements = []Requirement{
 	},
 	{Feature: FeatureAlreadyRetried, Field: "fairlead.agent.v1.Retry.skip_retried"},
 	{Feature: FeatureAlreadyRetried, Field: "fairlead.agent.v1.Settings.attempt_header"},
+	{Feature: FeatureTracing, Field: "fairlead.agent.v1.Settings.tracing"},
 	{Feature: FeatureMatches, Field: "fairlead.agent.v1.RequestMatch.headers", Then: fitNothing},
 	{Feature: FeatureMatches, Field: "fairlead.agent.v1.RequestMatch.host", Then: fitNothing},
 	{Feature: FeatureFaults, Field: "fairlead.agent.v1.Settings.faults"},

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -181,6 +182,69 @@ func TestOneSickCallerKeepsOutNobodyElse(t *testing.T) {
 		during(t, 30*time.Second, 50*time.Millisecond, callers[0])
 		if !callers[1].call(t) {
 			t.Error("one node's view has opened it for a node that did not call for a while")
+		}
+	})
+}
+
+// One sick caller, and others that call seldom and of whose calls a quarter fails: it stays open for the sick one alone.
+func TestASickCallerAmongFailuresKeepsOutNobodyElse(t *testing.T) {
+	withTestbed(t, func(t *testing.T, w *testbed) {
+		m, to, callers := w.cluster(4)
+		defer stop(callers)
+		m.publish(t, func(b *distribute.Batch) {
+			b.SetProfile(sharedProfile(func(b *policy.Breaker) {
+				b.ConsecutiveFailures = 0
+				b.ErrorRate = &policy.ErrorRate{Percent: 50, MinimumRequests: 20, Window: 10 * time.Second}
+			}))
+		})
+		time.Sleep(time.Second)
+		random := rand.New(rand.NewPCG(1, 1))
+		callers[0].sick = true
+		failed := 0
+		for range 500 {
+			during(t, time.Second, 50*time.Millisecond, callers[0])
+			for _, c := range callers[1:3] { // the last one does not call
+				if random.IntN(3) > 0 {
+					continue
+				}
+				if to.down = random.IntN(4) == 0; to.down {
+					failed++
+				}
+				if !c.call(t) {
+					t.Fatalf("%s is kept out by one sick node", c.node)
+				}
+				to.down = false
+			}
+		}
+		if to.calls["n0"] > 200 || failed < 50 || !callers[3].call(t) {
+			t.Errorf("%d calls of the sick one, %d failures of others", to.calls["n0"], failed)
+		}
+	})
+}
+
+// Where one node alone makes calls enough to open its breaker, others that see nothing but failures are its second opinion.
+func TestFailuresOfSeldomCallersAreASecondOpinion(t *testing.T) {
+	withTestbed(t, func(t *testing.T, w *testbed) {
+		m, to, callers := w.cluster(3)
+		defer stop(callers)
+		m.publish(t, func(b *distribute.Batch) {
+			b.SetProfile(sharedProfile(func(b *policy.Breaker) { b.ConsecutiveFailures = 15 }))
+		})
+		time.Sleep(time.Second)
+		during(t, 2*time.Second, 50*time.Millisecond, callers[:2]...)
+		to.down = true
+		during(t, time.Second, 50*time.Millisecond, callers[0])
+		for i := range 10 {
+			if !callers[1].call(t) {
+				t.Fatalf("%d failures are a second opinion", i)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		for _, c := range callers {
+			if c.call(t) || c.breaker(t).OpenedBy(time.Now()) != resilience.ByCluster {
+				t.Errorf("%s still calls", c.node)
+			}
 		}
 	})
 }

@@ -45,6 +45,8 @@ type receipt struct {
 	attempt  int
 	step     step
 	at       time.Time // when its head had been read
+	read     time.Time // when its body had been read; zero: it was not
+	answers  time.Time // before anything of the response was written
 	answered time.Time // when the response's head was written; zero: it was not
 	last     time.Time // when the writing of the response's last bytes began
 	whole    bool      // they were written, to somebody who still waited

@@ -22,13 +22,13 @@ func (r *round) checkEjection() {
 // ejected returns a time in which the endpoint is out for certain: from when as many calls have failed there whose results counted, until the earliest
 // moment at which its time can be over.
 func (r *round) ejected(calls []*account) (from, to time.Time, out bool) {
-	var any, sure []time.Time
+	var all, sure []time.Time
 	for _, a := range calls {
 		for _, p := range a.receipts {
 			if !p.ill || p.answered.IsZero() {
 				continue
 			}
-			if any = append(any, p.at); a.err == nil && a.sends == 1 && p.whole { // its client has waited for what came of it
+			if all = append(all, p.at); a.err == nil && a.sends == 1 && p.whole { // its client has waited for what came of it
 				sure = append(sure, a.ended)
 			}
 		}
@@ -38,10 +38,10 @@ func (r *round) ejected(calls []*account) (from, to time.Time, out bool) {
 	if len(sure) < n {
 		return from, to, false
 	}
-	for _, times := range [][]time.Time{any, sure} {
+	for _, times := range [][]time.Time{all, sure} {
 		sort.Slice(times, func(i, j int) bool { return times[i].Before(times[j]) })
 	}
-	from, to = sure[n-1], any[n-1].Add(b.OpenDuration*time.Duration(100-b.OpenJitterPercent)/100)
+	from, to = sure[n-1], all[n-1].Add(b.OpenDuration*time.Duration(100-b.OpenJitterPercent)/100)
 	return from, to, from.Before(to)
 }
 

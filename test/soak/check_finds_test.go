@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -26,12 +27,13 @@ func orderly(calls int) *round {
 func (a *account) seen(after time.Duration) *receipt {
 	p := a.received(&brittleConn{}, a.key)
 	p.at, p.answered, p.last, p.whole = a.begun.Add(after), a.begun.Add(after+time.Millisecond), a.begun.Add(after+2*time.Millisecond), true
+	p.read, p.answers = p.at, p.answered
 	return p
 }
 
 // The checker finds what is wrong, each in a round where nothing else is.
 func TestTheCheckerFindsWhatIsWrong(t *testing.T) {
-	if r := orderly(20); true {
+	if r := orderly(40); true {
 		r.check()
 		if n := r.count.Load(); n > 0 {
 			t.Fatalf("%d violations in a round where nothing is wrong", n)
@@ -52,6 +54,51 @@ func TestTheCheckerFindsWhatIsWrong(t *testing.T) {
 		"the deadline is missed": func(r *round) {
 			settings(r).Timeouts.Overall = time.Second
 			r.accounts[3].head = r.accounts[3].sent.Add(time.Minute)
+		},
+		"it is said at once that the deadline has passed": func(r *round) {
+			settings(r).Timeouts.Overall = time.Second
+			r.answerItself(3, "deadline", 504)
+		},
+		"it is said at once that an attempt took too long": func(r *round) {
+			settings(r).Timeouts.PerTry = time.Second
+			r.answerItself(3, "per_try_timeout", 504)
+		},
+		"no answer comes by the deadline": func(r *round) {
+			settings(r).Timeouts.Overall = time.Second
+			a := r.accounts[3]
+			a.head, a.status, a.answer, a.whole, a.err, a.ended = time.Time{}, 0, -1, false, io.ErrUnexpectedEOF, a.sent.Add(30*time.Second)
+		},
+		"an attempt is waited for too long": func(r *round) {
+			settings(r).Timeouts.PerTry = 50 * time.Millisecond
+			a := r.accounts[3]
+			a.receipts[0].answers = a.receipts[0].read.Add(10 * time.Second)
+			a.head, a.ended = a.head.Add(10*time.Second), a.ended.Add(10*time.Second)
+		},
+		"retries without a budget": func(r *round) {
+			s := settings(r)
+			s.Retry.Idempotency, s.Retry.MaxRetries, s.Retry.Budget = policy.AnyMethod, 3, policy.Budget{Window: time.Second}
+			for _, a := range r.accounts {
+				a.receipts[0].step.status = 503
+				a.seen(3 * time.Millisecond)
+				a.answer = 1
+			}
+		},
+		"a limit refuses what it has room for": func(r *round) {
+			r.fixed.rate = &policy.RateLimit{Requests: 1000, Per: time.Second, Burst: 100}
+			settings(r).RateLimit = r.fixed.rate
+			for i := range r.accounts {
+				r.answerItself(i, "rate_limited", 429)
+			}
+		},
+		"a limit refuses what it has a token for": func(r *round) {
+			r.fixed.rate = &policy.RateLimit{Requests: 100, Per: time.Second, Burst: 3, MaxWait: 5 * time.Millisecond}
+			settings(r).RateLimit = r.fixed.rate
+			r.answerItself(9, "rate_limited", 429)
+		},
+		"a limit has free places": func(r *round) {
+			r.fixed.concurrency = &policy.Concurrency{Max: 6}
+			settings(r).Concurrency = r.fixed.concurrency
+			r.answerItself(9, "rate_limited", 429)
 		},
 		"a reason without cause": func(r *round) {
 			r.accounts[3].reason, r.accounts[3].status, r.accounts[3].answer = "circuit_open", 503, -1
@@ -103,16 +150,41 @@ func TestTheCheckerFindsWhatIsWrong(t *testing.T) {
 		},
 		"a circuit opens for two": func(r *round) {
 			r.reject(3)
-			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 3, OpenDuration: time.Millisecond}
+			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 3, OpenDuration: time.Millisecond, SuccessesToClose: 1, Probes: 1}
+		},
+		"a circuit opens for failures that are not in a row": func(r *round) {
+			for _, i := range []int{1, 5, 9} {
+				r.accounts[i].receipts[0].step.status, r.accounts[i].status = 500, 500
+			}
+			r.reject(13)
+			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 3, OpenDuration: time.Millisecond, SuccessesToClose: 1, Probes: 1}
+		},
+		"a circuit opens for one, later": func(r *round) {
+			for _, i := range []int{1, 2, 12} {
+				r.accounts[i].receipts[0].step.status, r.accounts[i].status = 500, 500
+			}
+			r.reject(3)
+			r.reject(15)
+			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 2, OpenDuration: time.Millisecond, SuccessesToClose: 1, Probes: 1}
+		},
+		"a circuit that is half-open lets many pass": func(r *round) {
+			r.accounts[1].receipts[0].step.status, r.accounts[1].status = 500, 500
+			for i := 2; i < 12; i++ {
+				r.reject(i)
+			}
+			for _, a := range r.accounts[12:27] {
+				a.receipts[0].step.status, a.status = 503, 503
+			}
+			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 1, OpenDuration: 100 * time.Millisecond, SuccessesToClose: 1, Probes: 1}
 		},
 		"a circuit closes soon": func(r *round) {
 			r.accounts[1].receipts[0].step.status, r.accounts[1].status = 500, 500
 			r.reject(3)
-			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 1, OpenDuration: time.Second}
+			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 1, OpenDuration: time.Second, SuccessesToClose: 1, Probes: 1}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := orderly(20)
+			r := orderly(40)
 			spoil(r)
 			r.check()
 			if r.count.Load() == 0 {
@@ -130,9 +202,15 @@ func (r *round) failAt(i int) {
 	a.receipts[0].ill, a.receipts[0].step.status, a.status = true, 503, 503
 }
 
+// answerItself has the agent answer a call that no server has seen.
+func (r *round) answerItself(i int, reason string, status int) {
+	a := r.accounts[i]
+	a.reason, a.status, a.answer, a.receipts = reason, status, -1, nil
+}
+
 // reject has a call be rejected by an open circuit.
 func (r *round) reject(i int) {
 	settings := &r.versions[0].settings
 	settings.Breaker = &policy.Breaker{}
-	r.accounts[i].reason, r.accounts[i].status, r.accounts[i].answer, r.accounts[i].receipts = "circuit_open", 503, -1, nil
+	r.answerItself(i, "circuit_open", 503)
 }

@@ -20,11 +20,15 @@ func (r *round) check() {
 		may := r.possible(a)
 		r.checkAttempts(a, may)
 		r.checkAnswer(a, may)
+		r.checkBudget(a, may)
 		r.checkDeadline(a, may)
+		r.checkEarly(a, may)
+		r.checkAttemptTime(a, may)
 		r.checkCalm(a)
 	}
 	r.checkRate()
 	r.checkConcurrency()
+	r.checkRefusals()
 	r.checkBreaker()
 	r.checkEjection()
 }
@@ -125,6 +129,24 @@ func (r *round) checkAttempts(a *account, may []*version) {
 	}
 }
 
+// checkBudget: under a budget of zero an attempt follows another only if that has met a dead connection (rule 8), once.
+func (r *round) checkBudget(a *account, may []*version) {
+	allows := func(v *version) bool {
+		return v.settings.Retry.Budget.Percent > 0 || v.settings.Retry.Budget.MinPerSecond > 0
+	}
+	if slices.ContainsFunc(may, allows) {
+		return
+	}
+	if n := len(a.receipts); n > 2 {
+		r.blame(a, "servers saw it %d times under a budget of zero", n)
+	}
+	for _, p := range a.receipts[:max(0, len(a.receipts)-1)] {
+		if p.step.fault == noFault && p.conn.brokenAt().IsZero() {
+			r.blame(a, "servers saw another attempt after attempt %d, whose connection was sound, under a budget of zero", p.attempt)
+		}
+	}
+}
+
 // inTime reports whether an attempt was answered long before any timeout of attempts. A server may have seen it late, when the machine was.
 func (r *round) inTime(p *receipt, may []*version) bool {
 	long := func(limit time.Duration) bool {
@@ -178,28 +200,6 @@ func causeFor(reason string, s *policy.Settings, calm bool) bool {
 		return s.Timeouts.PerTry > 0 || s.Timeouts.ResponseHeader > 0
 	}
 	return !calm
-}
-
-// tolerance is what a deadline may be missed by on a machine that is not late itself.
-const tolerance = 20 * time.Millisecond
-
-// checkDeadline: the head of an answer has come by the overall deadline, and the agent's own answer that it has passed not long before it.
-func (r *round) checkDeadline(a *account, may []*version) {
-	if a.head.IsZero() || a.sent.IsZero() {
-		return
-	}
-	var longest time.Duration
-	for _, v := range may {
-		if v.settings.Timeouts.Overall == 0 {
-			return
-		}
-		longest = max(longest, v.settings.Timeouts.Overall)
-	}
-	took := a.head.Sub(a.sent)
-	if late := took - longest; late > tolerance+r.lag.during(a.sent, a.head) {
-		r.blame(a, "its answer (%d %s) came %v after its head, the deadline is %v, the machine was late by %v",
-			a.status, a.reason, took, longest, r.lag.during(a.sent, a.head))
-	}
 }
 
 // checkCalm: where nothing fails, nothing fails.

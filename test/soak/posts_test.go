@@ -23,7 +23,9 @@ const (
 	// positions is at how many bytes connections break, in either direction: as many as a few calls have.
 	positions = 900
 	posters   = 16
-	order     = "one cup of coffee, paid once"
+	// written is the direction in which a connection breaks once bytes were written; 0: once they were read.
+	written = 1
+	order   = "one cup of coffee, paid once"
 )
 
 // A connection to the server breaks at each byte of requests and responses in turn, and the policy retries whatever may be: no POST is executed twice, unless
@@ -43,7 +45,7 @@ func executeOnce(t *testing.T, http2 bool) {
 	r.replace(startAgent(t, r, snapshotOf(persistent(modes[0]), r.pods, []netip.AddrPort{s.addr})))
 	for i, mode := range modes {
 		r.a.install(r, snapshotOf(persistent(mode), r.pods, []netip.AddrPort{s.addr}))
-		s.twice.Store(0)
+		s.begin()
 		from := i * posts / len(modes)
 		answered := postAll(r, http2, from, from+posts/len(modes))
 		twice := s.twice.Load()
@@ -57,10 +59,11 @@ func executeOnce(t *testing.T, http2 bool) {
 		if answered == 0 {
 			t.Error("no call was answered")
 		}
+		s.checkCovered(t, mode)
 	}
 	r.pods[0].stop()
 	r.a.stop(r)
-	s.stop(t)
+	s.stop()
 	for _, show := range r.list {
 		show(t)
 	}
@@ -75,6 +78,7 @@ func persistent(mode policy.Idempotency) policy.Settings {
 	}
 	s.Retry.Backoff.Initial, s.Retry.Backoff.Max = time.Microsecond, time.Microsecond
 	s.Retry.Budget = policy.Budget{Percent: 100, MinPerSecond: 1_000_000, Window: 10 * time.Second}
+	s.Pool.MaxStreams = 2 // so that there are many connections to break
 	return s
 }
 
@@ -131,6 +135,7 @@ type executor struct {
 	done     chan error
 	conns    atomic.Int64
 	twice    atomic.Int64
+	cut      [2][positions]atomic.Bool // in this mode: behind how many bytes a connection broke that were read, and that were written
 	executed [posts]atomic.Int32
 }
 
@@ -148,12 +153,34 @@ func startExecutor(t *testing.T) *executor {
 	return s
 }
 
-func (s *executor) stop(t *testing.T) {
-	t.Helper()
+func (s *executor) stop() {
 	_ = s.http.Close()
 	<-s.done
-	if n := s.conns.Load(); n < 2*positions {
-		t.Errorf("only %d connections were made: not each byte was one to break at", n)
+}
+
+// begin begins another mode.
+func (s *executor) begin() {
+	s.twice.Store(0)
+	for i := range s.cut {
+		for at := range s.cut[i] {
+			s.cut[i][at].Store(false)
+		}
+	}
+}
+
+// checkCovered: a connection has broken at each byte that the server reads, and at each that it writes.
+func (s *executor) checkCovered(t *testing.T, mode policy.Idempotency) {
+	t.Helper()
+	for i, direction := range []string{"read", "written"} {
+		var missing []int
+		for at := range s.cut[i] {
+			if !s.cut[i][at].Load() {
+				missing = append(missing, at)
+			}
+		}
+		if len(missing) > 0 {
+			t.Errorf("mode %d: no connection broke behind %d of %d numbers of bytes %s: %v", mode, len(missing), positions, direction, missing)
+		}
 	}
 }
 
@@ -179,26 +206,55 @@ func (l *cuttingListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := l.s.conns.Add(1)
+	direction, at := l.s.next()
 	cut := &cuttingConn{brittleConn: brittleConn{TCPConn: c.(*net.TCPConn)}, reads: 1 << 30}
 	cut.left.Store(-1)
-	if at := n / 2 % positions; n%2 == 0 {
-		cut.breakAfter(int(at))
+	cut.done = &l.s.cut[direction][at]
+	if direction == written {
+		cut.breakAfter(at)
 	} else {
-		cut.reads = int(at)
+		cut.reads = at
 	}
 	return cut, nil
+}
+
+// next is where the next connection is to break: at the next place where none has broken in this mode, or simply the next one.
+func (s *executor) next() (direction, at int) {
+	first := int(s.conns.Add(1) - 1)
+	for n := first; n < first+2*positions; n++ {
+		if direction, at = n%2, n/2%positions; !s.cut[direction][at].Load() {
+			return direction, at
+		}
+	}
+	return first % 2, first / 2 % positions
 }
 
 // cuttingConn is reset once so many bytes were read, too.
 type cuttingConn struct {
 	brittleConn
 	reads int
+	done  *atomic.Bool // it has broken where it was to
+}
+
+// Write implements net.Conn.
+func (c *cuttingConn) Write(b []byte) (int, error) {
+	left := c.left.Load()
+	n, err := c.brittleConn.Write(b)
+	if left >= 0 && left < int64(len(b)) {
+		c.done.Store(true)
+	}
+	return n, err
+}
+
+// ReadFrom implements io.ReaderFrom, so that what is written is counted.
+func (c *cuttingConn) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{c}, r)
 }
 
 // Read implements net.Conn.
 func (c *cuttingConn) Read(b []byte) (int, error) {
 	if c.reads == 0 {
+		c.done.Store(true)
 		c.reset()
 		return 0, net.ErrClosed
 	}

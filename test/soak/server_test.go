@@ -109,7 +109,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	if wrong := a.readRequest(q); wrong != "" {
 		r.wrong = "request: " + wrong
 	}
+	r.read = time.Now()
 	wait(q.Context(), r.step.late)
+	r.answers = time.Now()
 	s.respond(w, a, r)
 	a.finished(r, q.Context().Err() == nil)
 }

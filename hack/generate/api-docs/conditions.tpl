@@ -41,6 +41,7 @@ is not accepted, its last good configuration stays in force.
 | | `QUICSeen` | True | Pods call over QUIC (UDP port 443), which passes by; it may be calls of this destination. |
 | | `TLSNotTrusted` | True | Pods whose TLS is to be intercepted do not trust the egress CA: they end their handshakes, or are passed through after `tls.passthroughAfter` of them; see [tls.md](tls.md). |
 | | `TLSNoIssuer` | True | A node has no valid issuer of certificates, so TLS that is to be intercepted is passed through there. |
+| | `NoTraceExporter` | True | Calls are to be traced, and the agents of some nodes have nowhere to send spans, so nothing is traced there; see [tracing.md](tracing.md). |
 | | `ServiceAffinity` | True | The Service has a `sessionAffinity`, so each pod keeps its endpoint; see [which endpoint](operations.md#which-endpoint-of-a-service-a-call-goes-to). |
 | | `OlderAgents` | True | The agents of some nodes are older than the manager and do not know a field that the policy uses; the message says how many nodes, and which field. Upgrade the agents. |
 | | `NotInDryRun` | True | The mode is DryRun, and what the field would do cannot be known; see [dry-run.md](dry-run.md#what-a-dry-run-cannot-know). |

@@ -167,7 +167,7 @@ func buildWith(t testing.TB, o Options, original netip.AddrPort, bindings ...pol
 		names: &fakeNames{},
 	}
 	var err error
-	w.store, err = routes.New(routes.Options{Dialer: w.dialerOf, Observer: w.seen, Names: w.names})
+	w.store, err = routes.New(routes.Options{Dialer: w.dialerOf, Observer: w.seen, Names: w.names, Traces: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -119,6 +120,8 @@ type fakeRecorder struct {
 	attempts []routes.Attempt
 	calls    []routes.Exchange
 	discards atomic.Bool // keep nothing
+	// spans gets the spans of calls; nil: nobody does.
+	spans atomic.Pointer[spans.Exporter]
 	// panics makes TryDone fail as a mistake of ours would.
 	panics   atomic.Bool
 	panicked atomic.Pointer[routes.Attempt]
@@ -175,14 +178,21 @@ func (o *fakeRecorder) AttemptDone(t *routes.Attempt) {
 }
 
 func (o *fakeRecorder) CallDone(e *routes.Exchange) {
-	if o.discards.Load() {
-		return
+	if !o.discards.Load() {
+		o.keep(e)
+	}
+}
+
+// keep is apart from CallDone because of the stack that it takes.
+func (o *fakeRecorder) keep(e *routes.Exchange) {
+	if s := o.spans.Load(); s != nil && e.Trace != nil {
+		s.Call(e, policy.ID{Namespace: "ns", Name: "p"}, "any")
 	}
 	defer o.notify()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c := *e
-	c.Method, c.Host, c.Path = nil, nil, nil
+	c.Method, c.Host, c.Path, c.Trace = nil, nil, nil, nil
 	c.Attempts = slices.Clone(e.Attempts)
 	o.calls = append(o.calls, c)
 }

@@ -71,6 +71,7 @@ func TestACallAllocatesNothing(t *testing.T) {
 	head := toAny(func(s *policy.Settings) {
 		everything(s)
 		s.AttemptHeader, s.Retry.SkipRetried = true, true
+		s.Tracing = &policy.Tracing{}
 	})
 	head.Rules = []policy.Rule{{Name: "r", Settings: head.Base, Match: []policy.RequestMatch{
 		{Host: "*.elsewhere"}, {Headers: []policy.RequestHeader{{Name: "x-none", Type: policy.ValueExact, Value: "x"}}},
@@ -82,6 +83,8 @@ func TestACallAllocatesNothing(t *testing.T) {
 		response string
 	}{
 		"by its head, and numbered": {head, request1K, answer(200, strings.Repeat("x", 1024))},
+
+		"not traced by its caller": {head, strings.Replace(request1K, "Accept", "Traceparent: "+unsampled+"\r\nAccept", 1), answer(200, "ok")},
 
 		"plain":            {toAny(everything), request1K, answer(200, strings.Repeat("x", 1024))},
 		"by host and rule": {host, request1K, answer(200, strings.Repeat("x", 1024))},

@@ -112,6 +112,7 @@ var resets = map[string]func(*policy.Binding){
 	"retry.avoidPreviousEndpoints":     settings(func(s, d *policy.Settings) { s.Retry.AvoidPreviousEndpoints = d.Retry.AvoidPreviousEndpoints }),
 
 	"retry.alreadyRetried":                 settings(func(s, d *policy.Settings) { s.Retry.SkipRetried = d.Retry.SkipRetried }),
+	"observability.tracing.samplePercent":  settings(func(s, d *policy.Settings) { s.Tracing = d.Tracing }),
 	"observability.requestHeaders.attempt": settings(func(s, d *policy.Settings) { s.AttemptHeader = d.AttemptHeader }),
 
 	"retry.hedging.delay":      hedging(func(h *policy.Hedging) { h.Delay = 0 }),

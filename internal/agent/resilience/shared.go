@@ -12,6 +12,10 @@ const lately = 10 * time.Second
 // clearly is how long after a success failures alone do not say that nothing works.
 const clearly = time.Second
 
+// surely is how many attempts in a row have failed when a node says that nothing works: of calls of which a quarter fails anyway, so many in a row do
+// once in a million times. A node that calls seldom says nothing before, neither that it works nor that it does not.
+const surely = 10
+
 // asksLately is how long after a refused call calls are taken to come still.
 const asksLately = 2 * time.Second
 
@@ -126,14 +130,14 @@ func (b *Breaker) viewAt(now time.Time) policy.BreakerView {
 	return policy.BreakerWaiting
 }
 
-// seen is what attempts have shown lately.
+// seen is what attempts have shown lately. It expects the lock.
 func (b *Breaker) seen(since time.Duration) policy.BreakerView {
 	good, bad := time.Duration(b.good.Load()), b.shared.bad
 	wasGood, wasBad := good > 0 && since-good < lately, bad > 0 && since-bad < lately
 	switch {
 	case wasGood && (!wasBad || good >= bad || since-good < clearly):
 		return policy.BreakerGood
-	case wasBad:
+	case wasBad && b.consecutive >= surely:
 		return policy.BreakerFailing
 	}
 	return policy.BreakerIdle

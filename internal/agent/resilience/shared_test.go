@@ -38,7 +38,7 @@ func TestHowANodeSeesADestination(t *testing.T) {
 	want("after a success", now, policy.BreakerGood)
 	do(b, now.Add(500*time.Millisecond), true)
 	want("after a failure among successes", now.Add(600*time.Millisecond), policy.BreakerGood)
-	want("with no success after it", now.Add(2*time.Second), policy.BreakerFailing)
+	want("with no success after it", now.Add(2*time.Second), policy.BreakerIdle)
 	want("long after", now.Add(30*time.Second), policy.BreakerIdle)
 	now = now.Add(time.Minute)
 	do(b, now, false)
@@ -54,6 +54,37 @@ func TestHowANodeSeesADestination(t *testing.T) {
 	want("with a probe under way", now, policy.BreakerProbing)
 	b.Done(now, p, Result{})
 	want("after the probe", now, policy.BreakerGood)
+}
+
+// A few failures are no opinion: a node has one when as many in a row have failed as hardly happens to calls of which some fail anyway.
+func TestANodeIsSureAfterManyFailures(t *testing.T) {
+	b, _ := testBreaker(func(b *policy.Breaker) {
+		b.ConsecutiveFailures, b.Sharing = 0, policy.ShareCluster
+		b.ErrorRate = &policy.ErrorRate{Percent: 100, MinimumRequests: 1000, Window: 10 * time.Second}
+	})
+	now := t0.Add(time.Minute)
+	do(b, now, false)
+	for i := range surely {
+		if view := viewAt(t, b, now.Add(2*time.Second)); (view == policy.BreakerGood) != (i == 0) || view == policy.BreakerFailing {
+			t.Errorf("after %d failures: %d", i, view)
+		}
+		do(b, now.Add(time.Duration(i+1)*time.Millisecond), true)
+	}
+	if view := viewAt(t, b, now.Add(clearly)); view != policy.BreakerFailing {
+		t.Errorf("after %d failures: %d", surely, view)
+	}
+	if view := viewAt(t, b, now.Add(clearly-1)); view != policy.BreakerGood {
+		t.Errorf("soon after a success: %d", view)
+	}
+	if view := viewAt(t, b, now.Add(30*time.Second)); view != policy.BreakerIdle {
+		t.Errorf("long after: %d", view)
+	}
+	now = now.Add(time.Minute)
+	do(b, now, false)
+	do(b, now.Add(time.Millisecond), true)
+	if view := viewAt(t, b, now.Add(2*time.Second)); view != policy.BreakerIdle {
+		t.Errorf("after a failure that follows a success: %d", view)
+	}
 }
 
 func TestWhatTheManagerSaysHolds(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
+	"fairlead.dev/fairlead/internal/agent/tracing"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -72,10 +73,33 @@ type Exchange struct {
 	// Attempts are the call's that were dispatched, at most MaxAttempts; the last one is the one answered with, or of the last failure.
 	// They are valid during CallDone.
 	Attempts []Attempt
+	// TraceID names the trace that the call belongs to, as far as its policy has calls traced; zero: none that is known.
+	TraceID tracing.TraceID
+	// Trace has the spans of the call; nil: it is not traced. It is valid during CallDone.
+	Trace *Trace
 	// DryRun is what a dry run would have done with the call.
 	DryRun DryRun
 	// Method, Host and Path are the request's, for the access log alone; never labels. They are valid during CallDone.
 	Method, Host, Path []byte
+}
+
+// Trace is the span of a call, and those of its attempts.
+type Trace struct {
+	ID tracing.TraceID
+	// Parent is the span of the caller; zero: the trace begins here.
+	Parent, Span tracing.SpanID
+	Flags        byte
+	Began        time.Time
+	// Attempts are the spans of Exchange.Attempts.
+	Attempts []Span
+}
+
+// Span is the span of an attempt.
+type Span struct {
+	ID     tracing.SpanID
+	Number int    // of the attempt, from 1
+	Reason string // why there is more than one; see call.Call.Attempt
+	Began  time.Time
 }
 
 // Discard is an Observer that does nothing.

@@ -178,6 +178,9 @@ func (s *Table) newRoute(q *query, e *entry, of versions) *Route {
 	r.authority = b.authorityOf(e.key.destination, e.key.way.Secured())
 	for i := range r.plans {
 		r.plans[i] = e.plan(b, of, i, false)
+		if s.traces {
+			r.plans[i].Tracing = b.at(i).values.Tracing
+		}
 	}
 	if q.would.Binding != nil {
 		s.addShadows(r, q.would)

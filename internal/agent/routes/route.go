@@ -42,6 +42,8 @@ type Plan struct {
 	// KeyHeader is the name of the idempotency key's field, and ResponseHeaders those that ask for a retry, in lower case.
 	KeyHeader       string
 	ResponseHeaders []policy.HeaderMatch
+	// Tracing says which calls are traced; nil: none, since the policy does not ask for it or nothing exports spans.
+	Tracing *policy.Tracing
 	// Backup is the route of Fallback.Plan.
 	Backup *Route
 

@@ -24,6 +24,8 @@ type Options struct {
 	ProxyNames Names
 	// MaxDynamic replaces MaxDynamicDestinations; 0 means the constant.
 	MaxDynamic int
+	// Traces: spans of calls are exported. Without it calls are not traced, whatever their policy says.
+	Traces bool
 }
 
 // Table holds the policies in force.
@@ -34,6 +36,7 @@ type Table struct {
 	observer   Observer
 	pools      *upstream.Pools
 	maxDynamic int
+	traces     bool
 	names      Names // may be nil
 	proxyNames Names // may be nil
 
@@ -80,7 +83,7 @@ func New(o Options) (*Table, error) {
 	s := &Table{
 		dialer: o.Dialer, node: o.Node, observer: o.Observer, pools: upstream.NewPools(), maxDynamic: o.MaxDynamic, names: o.Names,
 		faultEnds:  faultEnds{},
-		proxyNames: o.ProxyNames, verdicts: verdicts{}, shared: newSharedLimits(),
+		proxyNames: o.ProxyNames, traces: o.Traces, verdicts: verdicts{}, shared: newSharedLimits(),
 		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
 		affinities: affinities{pods: map[string]map[string]*affinity{}, unused: map[*affinity]struct{}{}},
 	}

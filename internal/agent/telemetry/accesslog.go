@@ -16,6 +16,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/tracing"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -65,6 +66,7 @@ type line struct {
 	grpc      bool
 	detail    routes.Detail
 	dryRun    routes.DryRun
+	trace     tracing.TraceID
 	// memory of their own, used again
 	method, host, path []byte
 	attempts           []routes.Attempt
@@ -112,7 +114,7 @@ func (l *AccessLog) write(r *recorder, e *routes.Exchange) {
 	}
 	n.recorder, n.outcome, n.took = r, e.Outcome, e.Took
 	n.pod, n.rule, n.original, n.truncated, n.detail = e.Pod, e.Rule, e.Original, e.Outcome.Truncated, e.Detail
-	n.grpc, n.dryRun = e.GRPC, e.DryRun
+	n.grpc, n.dryRun, n.trace = e.GRPC, e.DryRun, e.TraceID
 	n.attempts = append(n.attempts[:0], e.Attempts...)
 	l.end(n, e.Method, e.Host, e.Path)
 }
@@ -247,6 +249,9 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 			n.dryRun.Policy.String(), n.dryRun.Would.String(), seconds(n.dryRun.After), n.dryRun.Detail,
 		}))
 	}
+	if n.trace != (tracing.TraceID{}) {
+		to = append(to, slog.String("traceId", n.trace.String()))
+	}
 	if n.truncated {
 		to = append(to, slog.Bool("truncated", true))
 	}
@@ -262,11 +267,7 @@ func (n *line) appendAttempts(to []slog.Attr) []slog.Attr {
 		to = append(to, slog.String("peer", n.attempts[last].Peer.String()), slog.Bool("reused", n.attempts[last].Reused))
 	}
 	if len(n.attempts) > 1 {
-		tried := make([]attemptLine, len(n.attempts))
-		for i := range n.attempts {
-			tried[i] = lineOf(&n.attempts[i])
-		}
-		to = append(to, slog.Any("tried", tried))
+		to = append(to, slog.Any("tried", n.tried()))
 	}
 	return to
 }
@@ -276,6 +277,15 @@ type faultsLine struct {
 	Delays    uint8 `json:"delays,omitempty"`
 	Responses uint8 `json:"responses,omitempty"`
 	Resets    uint8 `json:"resets,omitempty"`
+}
+
+// tried is what a line says of several attempts.
+func (n *line) tried() []attemptLine {
+	out := make([]attemptLine, len(n.attempts))
+	for i := range n.attempts {
+		out[i] = lineOf(&n.attempts[i])
+	}
+	return out
 }
 
 // attemptLine is what a line says of one attempt.

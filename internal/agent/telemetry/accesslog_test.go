@@ -17,6 +17,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/tracing"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -71,7 +72,7 @@ func TestAccessLogLine(t *testing.T) {
 	got := lines(t, AccessLogOptions{Pod: podsOf("uid-1", "shop/checkout", "Deployment/checkout")}, &routes.Exchange{
 		Pod: "uid-1", Original: netip.MustParseAddrPort("10.0.0.1:80"), Rule: "charge", AccessLog: policy.AccessLogAll,
 		Outcome: call.Outcome{Kind: call.OK, Cause: call.Reset, Decision: call.Exhausted, Status: 503, Attempts: 3, Took: 1500 * time.Millisecond, Truncated: true},
-		Took:    2 * time.Second, Detail: routes.DetailReset,
+		Took:    2 * time.Second, Detail: routes.DetailReset, TraceID: tracing.TraceID{15: 7},
 		Attempts: []routes.Attempt{
 			{Kind: call.ConnectFailed, Peer: netip.MustParseAddrPort("10.0.1.1:80"), Detail: routes.DetailRefused},
 			{Kind: call.OK, Status: 503, Start: call.Retry, Peer: netip.MustParseAddrPort("10.0.1.2:80")},
@@ -83,7 +84,7 @@ func TestAccessLogLine(t *testing.T) {
 		"level": "INFO", "msg": "call", "policy": "shop/payments", "target": inventory, "pod": "shop/checkout", "workload": "Deployment/checkout",
 		"method": "GET",
 		"host":   "inventory", "path": "/items", "to": "10.0.0.1:80", "status": 503.0, "kind": "response", "cause": "reset", "retry_decision": "exhausted",
-		"tries": 3.0, "head": "1.500000", "dur": "2.000000", "rule": "charge", "truncated": true,
+		"tries": 3.0, "head": "1.500000", "dur": "2.000000", "rule": "charge", "truncated": true, "traceId": "00000000000000000000000000000007",
 		"peer": "10.0.1.3:80", "reused": true, "detail": "connection reset",
 		"tried": []any{
 			map[string]any{"peer": "10.0.1.1:80", "start": "first", "result": "connect_failure", "detail": "connection refused"},

@@ -132,6 +132,12 @@ func (s *scrape) process() {
 		s.put(accessLog, float64(l.written.Load()), "written")
 		s.put(accessLog, float64(l.dropped.Load()), "dropped")
 	}
+	if m.spans != nil {
+		sent := m.spans.Stats()
+		s.put(tracedSpans, float64(sent.Exported), "exported")
+		s.put(tracedSpans, float64(sent.Dropped), "dropped")
+		s.put(tracedSpans, float64(sent.Failed), "failed")
+	}
 	sources := m.sources.Load()
 	if r := sources.Replay; r != nil {
 		s.put(replayBytes, float64(r.Used()))

@@ -12,6 +12,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -28,6 +29,8 @@ type Options struct {
 	Logger *slog.Logger
 	// AccessLog takes the lines that policies ask for; nil means none.
 	AccessLog *AccessLog
+	// Spans takes the spans of traced calls; nil: nobody wants them.
+	Spans *spans.Exporter
 	// MaxSeries is how many series policies may have in metrics together; 0: DefaultMaxSeries.
 	MaxSeries int
 	// Callers has metrics say which workload's calls they count.
@@ -73,6 +76,7 @@ type Meter struct {
 	// immutable after New
 	logger *slog.Logger
 	log    *AccessLog
+	spans  *spans.Exporter
 	shards int
 	// callers: they are counted apart
 	callers bool
@@ -113,7 +117,7 @@ var (
 // New returns a Meter that has counted nothing.
 func New(o Options) *Meter {
 	now := time.Now()
-	m := &Meter{logger: o.Logger, log: o.AccessLog, callers: o.Callers, shards: 1, epoch: now, reportedAt: now, recorders: map[recorderKey]*recorder{}}
+	m := &Meter{logger: o.Logger, log: o.AccessLog, spans: o.Spans, callers: o.Callers, shards: 1, epoch: now, reportedAt: now, recorders: map[recorderKey]*recorder{}}
 	m.series.limit = max(cmp.Or(o.MaxSeries, DefaultMaxSeries)/seriesPerTarget-1, 0) // one is for the overflow
 	for m.shards < min(runtime.GOMAXPROCS(0), maxShards) {
 		m.shards *= 2
@@ -145,7 +149,7 @@ func (m *Meter) Recorder(id policy.ID, target string) routes.Recorder {
 }
 
 func (m *Meter) newRecorder(k recorderKey) *recorder {
-	return &recorder{key: k, log: m.log, epoch: m.epoch, shards: make([]shard, m.shards), lanes: &m.lanes}
+	return &recorder{key: k, log: m.log, spans: m.spans, epoch: m.epoch, shards: make([]shard, m.shards), lanes: &m.lanes}
 }
 
 // Installed says which policies are in force now, and for whom. The counters of others are forgotten once nothing happens under them any

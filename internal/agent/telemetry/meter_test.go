@@ -12,10 +12,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -179,7 +181,11 @@ func TestEveryFamilyIsCollected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l})
+	traces, err := spans.New(spans.Options{Client: otlptracegrpc.NewClient(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l, Spans: traces})
 	exercise(m.Recorder(payments, inventory))
 	m.Watch(Sources{
 		Replay: resilience.NewMemory(1), Captures: func() CaptureState { return CaptureState{OlderConnections: []Older{{payments, 1}}} },

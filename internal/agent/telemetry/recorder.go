@@ -6,6 +6,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -13,10 +14,11 @@ import (
 type recorder struct {
 	// immutable
 	key    recorderKey
-	caller policy.Caller // whose calls it counts; the zero Caller: all that have none of their own
-	target *recorder     // for all callers, of which this is one; nil: it is that itself
-	meter  *Meter        // of which callers have recorders of their own; nil: they have none
-	log    *AccessLog    // nil: none
+	caller policy.Caller   // whose calls it counts; the zero Caller: all that have none of their own
+	target *recorder       // for all callers, of which this is one; nil: it is that itself
+	meter  *Meter          // of which callers have recorders of their own; nil: they have none
+	log    *AccessLog      // nil: none
+	spans  *spans.Exporter // nil: none
 	shards []shard
 	lanes  *lanes
 
@@ -80,10 +82,8 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	if o.Fallback != call.NoFallback {
 		s.fallbacks[min(o.Fallback, call.FallbackAnswerCount-1)].Add(1)
 	}
-	if o.Hedges > 0 {
+	if o.Hedges > 0 || o.Faults.Any() {
 		s.hedged(o)
-	}
-	if o.Faults.Any() {
 		s.injected(&o.Faults)
 	}
 	if result := resultOf(o.Kind, status); brokeOff(e) && good(o.Decision) && result < codeClasses {
@@ -103,6 +103,9 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	}
 	if r.log != nil && wanted(e) {
 		r.log.write(r, e)
+	}
+	if r.spans != nil && e.Trace != nil {
+		r.spans.Call(e, r.key.policy, r.key.target)
 	}
 }
 

@@ -77,7 +77,7 @@ to: [{service: {name: inventory, namespace: warehouse, port: 80}, protocol: HTTP
 failurePolicy: Open
 udp443: Allow
 loadBalancing: {policy: RoundRobin}
-observability: {accessLog: All, requestHeaders: {attempt: true}}
+observability: {accessLog: All, tracing: {samplePercent: 7}, requestHeaders: {attempt: true}}
 connectionPool:
   maxConnections: 100
   maxConnectionsPerEndpoint: 50
@@ -170,7 +170,7 @@ func TestEveryValueOfEveryFieldIsCarried(t *testing.T) {
 			if err := yaml.UnmarshalStrict([]byte(text), &spec); err != nil {
 				t.Fatal(err)
 			}
-			leaves(spec, "", func(path string, inRule bool, value any, set func(any)) {
+			leaves(spec, func(path string, inRule bool, value any, set func(any)) {
 				values := append([]any{value}, otherThan(t, path, value, enums[path])...)
 				var compiled []*policy.Profile
 				for _, v := range values {
@@ -215,7 +215,7 @@ func TestEveryFieldIsMergedAlone(t *testing.T) {
 			}
 			delete(spec, "rules")
 			nothing := map[string]any{"to": spec["to"]}
-			leaves(spec, "", func(path string, _ bool, value any, set func(any)) {
+			leaves(spec, func(path string, _ bool, value any, set func(any)) {
 				if strings.HasPrefix(path, "to[]") {
 					return
 				}
@@ -268,8 +268,8 @@ func enumsOf(t *testing.T) map[string][]string {
 }
 
 // leaves visits the values in a spec, with a function that sets each.
-func leaves(v any, path string, visit func(path string, inRule bool, value any, set func(any))) {
-	visitLeaves(v, path, false, nil, visit)
+func leaves(spec map[string]any, visit func(path string, inRule bool, value any, set func(any))) {
+	visitLeaves(spec, "", false, nil, visit)
 }
 
 func visitLeaves(v any, path string, inRule bool, set func(any), visit func(path string, inRule bool, value any, set func(any))) {

@@ -59,7 +59,7 @@ var enforced = strings.Fields(`
 	fallback.destination.host fallback.destination.port
 	faults.mode faults.until faults.percent faults.delay.duration faults.delay.jitterPercent
 	faults.abort.type faults.abort.statusCode faults.abort.grpcStatus
-	loadBalancing.policy failurePolicy udp443 observability.accessLog observability.requestHeaders.attempt
+	loadBalancing.policy failurePolicy udp443 observability.accessLog observability.tracing.samplePercent observability.requestHeaders.attempt
 	mode podSelector namespaceSelector
 	rollout.percent rollout.observe rollout.abortOn.successRateDropPercent
 	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
@@ -75,11 +75,9 @@ var enforcedValues = map[string][]string{
 	"to[].cidr.protocol": {"Auto", "HTTP", "HTTP2", "GRPC"},
 }
 
-// notEnforced lists the fields that agents do not act on. An entry stands for itself and everything below it, and is shown as it
+// notEnforced lists the fields that agents do not act on: none at present. An entry stands for itself and everything below it, and is shown as it
 // stands here.
-var notEnforced = []string{
-	"observability.tracing",
-}
+var notEnforced []string
 
 // UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
 func UnenforcedFields(src *Source) []UnenforcedField {

@@ -50,6 +50,7 @@ func TestEveryFieldIsEitherEnforcedOrListed(t *testing.T) {
 
 func TestUnenforcedFields(t *testing.T) {
 	observability := &v1alpha1.Observability{Tracing: &v1alpha1.Tracing{SamplePercent: i32(1)}}
+	opaque := []v1alpha1.Destination{{Any: &v1alpha1.AnyDestination{}, Protocol: v1alpha1.ProtocolTCP}}
 	tests := map[string]struct {
 		give Source
 		want []UnenforcedField
@@ -57,13 +58,20 @@ func TestUnenforcedFields(t *testing.T) {
 		"nothing set, nothing missing": {
 			give: Source{To: []v1alpha1.Destination{{Service: &v1alpha1.ServiceDestination{Name: "a"}}}, Body: &v1alpha1.PolicyBody{}},
 		},
-		"a block is listed once, whatever is set in it": {
+		"a block about requests, where there are some": {
 			give: Source{Level: LevelPods, Body: &v1alpha1.PolicyBody{Observability: observability}},
-			want: []UnenforcedField{{"observability.tracing", v1alpha1.ReasonNotYetSupported, -1}},
+		},
+		"and where there are none": {
+			give: Source{Level: LevelPods, To: opaque, Body: &v1alpha1.PolicyBody{Observability: observability}},
+			want: []UnenforcedField{{"to[0].protocol", v1alpha1.ReasonOpaqueProtocol, 0}, {"observability.tracing", v1alpha1.ReasonOpaqueProtocol, 0}},
 		},
 		"in a cluster policy, as users write it": {
-			give: Source{Level: LevelOverrides, Body: &v1alpha1.PolicyBody{Observability: observability}},
-			want: []UnenforcedField{{"overrides.observability.tracing", v1alpha1.ReasonNotYetSupported, -1}},
+			give: Source{Level: LevelOverrides, To: opaque, Body: &v1alpha1.PolicyBody{Observability: observability}},
+			want: []UnenforcedField{{"to[0].protocol", v1alpha1.ReasonOpaqueProtocol, 0}, {"overrides.observability.tracing", v1alpha1.ReasonOpaqueProtocol, 0}},
+		},
+		"in a dry run, which changes no request": {
+			give: Source{Level: LevelPods, Mode: v1alpha1.ModeDryRun, Body: &v1alpha1.PolicyBody{Observability: observability}},
+			want: []UnenforcedField{{"observability.tracing", v1alpha1.ReasonNotInDryRun, -1}},
 		},
 		"destinations that are passed through": {
 			give: Source{To: []v1alpha1.Destination{

@@ -20,7 +20,7 @@ var requestFields = strings.Fields(`
 	concurrency
 	fallback.response
 	faults.abort.statusCode faults.abort.grpcStatus
-	observability.requestHeaders
+	observability.tracing observability.requestHeaders
 `)
 
 // AboutRequests reports whether a field of a policy's blocks or rules has no effect where connections are passed through, by its path as in Field.

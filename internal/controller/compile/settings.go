@@ -22,11 +22,22 @@ func settingsOf(body *v1alpha1.PolicyBody) policy.Settings {
 	}
 	if o := body.Observability; o != nil {
 		s.AccessLog = accessLogOf(o.AccessLog)
+		s.Tracing = tracingOf(o.Tracing)
 		if o.RequestHeaders != nil {
 			setBool(&s.AttemptHeader, o.RequestHeaders.Attempt)
 		}
 	}
 	return s
+}
+
+// tracingOf returns nil when the block is absent.
+func tracingOf(in *v1alpha1.Tracing) *policy.Tracing {
+	if in == nil {
+		return nil
+	}
+	t := policy.DefaultTracing()
+	setInt(&t.SamplePercent, in.SamplePercent)
+	return &t
 }
 
 func setTimeouts(t *policy.Timeouts, in *v1alpha1.Timeouts) {

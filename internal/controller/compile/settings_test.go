@@ -183,6 +183,18 @@ func TestSettings(t *testing.T) {
 			give: []string{`loadBalancing: {policy: ClusterIP}`, `observability: {accessLog: All}`},
 			want: func(s *policy.Settings) { s.LoadBalancing, s.AccessLog = policy.ClusterIP, policy.AccessLogAll },
 		},
+		"tracing is off until it is written": {
+			give: []string{`observability: {accessLog: Errors}`},
+			want: func(*policy.Settings) {},
+		},
+		"tracing, as it is meant without a share": {
+			give: []string{`observability: {tracing: {}}`},
+			want: func(s *policy.Settings) { s.Tracing = &policy.Tracing{SamplePercent: 1} },
+		},
+		"tracing of what callers trace alone": {
+			give: []string{`observability: {tracing: {samplePercent: 10}}`, `observability: {tracing: {samplePercent: 0}}`},
+			want: func(s *policy.Settings) { s.Tracing = &policy.Tracing{} },
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) { checkSettings(t, tc.give, tc.want) })

@@ -14,6 +14,7 @@ import (
 var unknowableFields = strings.Fields(`
 	timeouts.connect timeouts.tlsHandshake timeouts.idle timeouts.read timeouts.write
 	retry.avoidPreviousEndpoints connectionPool loadBalancing failurePolicy udp443 circuitBreaker.maxEjectedPercent faults
+	observability.tracing
 `)
 
 // unknowable adds the fields that are set and of which a dry run says nothing.

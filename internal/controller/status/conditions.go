@@ -167,10 +167,10 @@ func partiallyEnforcedCondition(v *index.View, agents *Reports) (metav1.Conditio
 		reasons = append(reasons, v1alpha1.ReasonNotCaptured)
 		sentences = append(sentences, describeProblems(problems))
 	}
-	for _, reason := range interceptionReasons {
-		if notices := noticesOf(&agents.Figures, reason); len(notices) > 0 {
-			reasons = append(reasons, reason)
-			sentences = append(sentences, describeUnintercepted(reason, notices))
+	for _, n := range noticeSentences {
+		if notices := noticesOf(&agents.Figures, n.reason); len(notices) > 0 {
+			reasons = append(reasons, n.reason)
+			sentences = append(sentences, describeBy(n.sentence, n.reason, notices))
 		}
 	}
 	if lacking := lackingFor(v, &agents.Rollout); len(lacking) > 0 {

@@ -46,6 +46,7 @@ func destinationStatuses(v *index.View, f *distribute.Figures, base *v1alpha1.Po
 		if d.Intercepts {
 			addUnintercepted(&s, d.Index, f)
 		}
+		addUntraced(&s, f)
 		s.TLSFailures = tlsFailures(f, d.Target)
 		out = append(out, s)
 	}

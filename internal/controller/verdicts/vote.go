@@ -9,7 +9,7 @@ import (
 // votes count nodes that call the destination, by how they see it.
 type votes struct {
 	opened  int // its own breaker has opened
-	failing int // all that has come back lately are failures
+	failing int // nothing but failures has come back lately, and too many to be chance
 	good    int
 }
 
@@ -22,9 +22,10 @@ func (b *Breaker) vote(now time.Time) {
 
 // down reports whether the destination is down for all:
 //   - the breakers of at least two nodes have opened, and they are at least half of the nodes that call it, or
-//   - the breaker of one has, at least one other node calls it too, and it works for none.
+//   - the breaker of one has, and at least one other node has seen nothing but failures, and enough of them, and it works for none.
 //
-// So a node that alone sees it down keeps nobody out but itself: what is broken may be that node.
+// So a node that alone sees it down keeps nobody out but itself: what is broken may be that node. Some failures of others are no second opinion: a node
+// that has seen a few, and no success since, has no vote.
 func (v votes) down() bool {
 	calling := v.opened + v.failing + v.good
 	if v.opened >= 2 && 2*v.opened >= calling {

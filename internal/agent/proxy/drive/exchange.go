@@ -222,7 +222,7 @@ func (x *Exchange) start(p Protocol, a call.Action) (l upstream.Lease, next call
 // firstMade takes the connection made before the call began for the call's first attempt.
 func (x *Exchange) firstMade(id call.AttemptID) {
 	x.Call.Placed(x.Now, id, x.First.Peer)
-	x.Ended(x.Route.Recorder(), routes.Attempt{Kind: call.OK, Peer: x.First.Peer, Took: x.First.Took})
+	x.Ended(x.Route.Recorder(), id, routes.Attempt{Kind: call.OK, Peer: x.First.Peer, Took: x.First.Took})
 }
 
 // wait waits at a gate or between attempts, and meanwhile takes over what there is of the kept response.

@@ -17,13 +17,18 @@ type Record struct {
 
 	last routes.Attempt   // on its way to a recorder: in here, so that nothing is allocated for it
 	past []routes.Attempt // those of the call that have ended
+
+	trace *traced // nil: none of its calls has been traced
 }
 
 // Reset forgets the call.
-func (r *Record) Reset() { r.past, r.Detail = r.past[:0], routes.NoDetail }
+func (r *Record) Reset() {
+	r.past, r.Detail = r.past[:0], routes.NoDetail
+	r.endTrace()
+}
 
 // Ended passes an attempt that has ended to a recorder, and keeps it for the report of the call.
-func (r *Record) Ended(to routes.Recorder, a routes.Attempt) {
+func (r *Record) Ended(to routes.Recorder, id call.AttemptID, a routes.Attempt) {
 	r.last = a
 	to.AttemptDone(&r.last)
 	r.Detail = a.Detail
@@ -31,6 +36,9 @@ func (r *Record) Ended(to routes.Recorder, a routes.Attempt) {
 		r.past = r.past[:routes.MaxAttempts-1]
 	}
 	r.past = append(r.past, a)
+	if r.Traced() {
+		r.trace.attemptEnded(id, a.Took)
+	}
 }
 
 // EndedOn is Ended for an attempt that had a connection, which completes what a says of it. The pool gets what that says of the endpoint, if
@@ -40,7 +48,7 @@ func (r *Record) EndedOn(now time.Time, to routes.Recorder, t *Attempt, a routes
 	if v := verdictOn(&a); follows && v != none {
 		t.Lease.Report(now, v == bad)
 	}
-	r.Ended(to, a)
+	r.Ended(to, t.ID, a)
 }
 
 // verdict is what the end of an attempt says of its endpoint.
@@ -79,7 +87,7 @@ func (r *Record) NotMade(now time.Time, to routes.Recorder, c *call.Call, u Unma
 	if kind != call.Internal && kind != call.ClientGone && Passed(u.Until, now) {
 		kind, why = call.AttemptTimeout, DetailOfLimit(c.Limit(id))
 	}
-	r.Ended(to, routes.Attempt{Kind: kind, Start: u.Action.Start, Peer: u.Peer, Took: u.Took, Detail: why})
+	r.Ended(to, id, routes.Attempt{Kind: kind, Start: u.Action.Start, Peer: u.Peer, Took: u.Took, Detail: why})
 	switch kind {
 	case call.ClientGone:
 		r.Detail = routes.DetailClientLeft
@@ -94,7 +102,7 @@ func (r *Record) NotMade(now time.Time, to routes.Recorder, c *call.Call, u Unma
 // NoAddress reports an attempt for which no address was found of the name that its route goes by, and returns what the call decides.
 func (r *Record) NoAddress(now time.Time, of *routes.Route, c *call.Call, a call.Action) call.Action {
 	c.Placed(now, a.Attempt, netip.AddrPort{})
-	r.Ended(of.Recorder(), routes.Attempt{Kind: call.DNSFailed, Start: a.Start, Detail: of.DetailUnknown()})
+	r.Ended(of.Recorder(), a.Attempt, routes.Attempt{Kind: call.DNSFailed, Start: a.Start, Detail: of.DetailUnknown()})
 	return c.AttemptFailed(now, a.Attempt, call.Failure{Kind: call.DNSFailed})
 }
 
@@ -110,7 +118,7 @@ func (r *Record) Inject(now time.Time, to routes.Recorder, c *call.Call, a call.
 	if f.Kind == call.AttemptTimeout {
 		t.Detail = DetailOfLimit(c.Limit(a.Attempt))
 	}
-	r.Ended(to, t)
+	r.Ended(to, a.Attempt, t)
 	return c.Injected(now, a.Attempt)
 }
 
@@ -136,12 +144,13 @@ func (r *Record) Report(to routes.Recorder, e *routes.Exchange, d Done) {
 	e.Took = d.Took
 	e.Method, e.Host, e.Path = d.View.Method(), d.View.Host(), d.View.Target()
 	e.Attempts, e.Detail = r.past, r.Detail
+	r.reportTrace(e)
 	e.DryRun = d.Plan.DryRunOf(d.Call)
 	if e.DryRun.Detail == routes.NoDetail {
 		e.DryRun.Detail = DetailOfLimit(e.DryRun.Limit)
 	}
 	to.CallDone(e)
-	e.Method, e.Host, e.Path, e.Attempts = nil, nil, nil, nil
+	e.Method, e.Host, e.Path, e.Attempts, e.Trace = nil, nil, nil, nil, nil
 }
 
 // Attempted reports to the recorder how an attempt ended, and to the pool what that says of the endpoint.

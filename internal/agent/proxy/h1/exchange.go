@@ -75,7 +75,7 @@ func (x *exchange) reset() {
 // serveFor makes x a session's.
 func (x *exchange) serveFor(s *Session) {
 	x.s, x.out.conn = s, s.client.Conn
-	x.upload.replay.Init(s.client.Memory.Replay)
+	x.upload.replay.Init(s.client.Share.Replay)
 }
 
 // free ends that.
@@ -175,6 +175,7 @@ func (x *exchange) callRequest() call.Request {
 		x.extra, x.without = append(drive.AppendKey(x.extra), "\r\n"...), append(x.without, x.Plan.KeyHeader)
 	}
 	x.before = drive.AttemptsBefore(x.Plan, q, false)
+	x.BeginTrace(x.Now, x.Plan, &x.Call, q)
 	return call.Request{
 		Method: q.Class, HasBody: q.Framing != http1.NoBody, Keyed: keyed, Tunnel: q.Connect, Retried: x.before > 0,
 		ShadowKeyed: drive.ShadowKeyed(x.Plan, q, q.Class, q.Connect),

@@ -103,8 +103,9 @@ func (x *exchange) overdueBeside(t *attempt) call.Action {
 	if t.Lease.Conn != nil {
 		return x.attemptTimeout()
 	}
-	x.Ended(x.AttemptRoute().Recorder(), routes.Attempt{
-		Kind: call.AttemptTimeout, Start: t.Start, Peer: t.slot.Host().Addr(), Took: x.Now.Sub(t.Began), Detail: drive.DetailOfLimit(x.Call.Limit(t.ID)),
+	x.Ended(x.AttemptRoute().Recorder(), t.ID, routes.Attempt{
+		Kind: call.AttemptTimeout, Start: t.Start, Peer: t.slot.Host().Addr(), Took: x.Now.Sub(t.Began),
+		Detail: drive.DetailOfLimit(x.Call.Limit(t.ID)),
 	})
 	return x.Call.AttemptFailed(x.Now, t.ID, call.Failure{Kind: call.AttemptTimeout})
 }

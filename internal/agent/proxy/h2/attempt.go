@@ -8,8 +8,12 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/grpc"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/tracing"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
+
+// orphaned are the fields that a call which begins its trace does not pass on.
+var orphaned = []string{tracing.State}
 
 // attempt is one attempt of a call: a stream on a connection to a server, and the response. It is guarded by its session's lock, but for
 // what is named.
@@ -84,6 +88,9 @@ func (t *attempt) take(l upstream.Lease, a call.Action, now time.Time, b *batch)
 	t.offset, t.opened = u.out.appended, u.received
 	t.whole = x.ended && x.body.size == 0 && x.replay.Pieces() == 0 && !x.trailing
 	o := http2.Outgoing{Stream: t.stream, EndStream: t.whole, MaxFrame: u.peer.MaxFrameSize, Set: set, Authority: x.authority()}
+	if x.Traced() && x.Orphaned() {
+		o.Without = orphaned
+	}
 	u.out.put(u.enc.AppendHeaders(u.out.buffer(), &x.head, &o))
 	u.flood.Sent(1)
 	b.add(&u.out)

@@ -9,6 +9,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/grpc"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/tracing"
 )
 
 // Fields of gRPC calls that each attempt has of its own.
@@ -16,6 +17,7 @@ var (
 	timeoutName  = []byte("grpc-timeout")
 	previousName = []byte("grpc-previous-rpc-attempts")
 	attemptName  = []byte(drive.AttemptField)
+	parentName   = []byte(tracing.Parent)
 )
 
 // rpc is what a stream knows of a governed gRPC call.
@@ -43,7 +45,7 @@ func (x *stream) describeRPC(q *call.Request) {
 	}
 }
 
-// outgoing returns the fields that an attempt sets: what the policy adds, its number, and for a gRPC call the time that is left (rule 5) and the count
+// outgoing returns the fields that an attempt sets: what the policy adds, its number, its span, and for a gRPC call the time that is left (rule 5) and the count
 // of attempts before. A call that its client does not bound is not bounded for the server either: streams outlive timeouts.overall.
 func (x *stream) outgoing(id call.AttemptID, now time.Time) []http2.Field {
 	set := x.set
@@ -52,6 +54,9 @@ func (x *stream) outgoing(id call.AttemptID, now time.Time) []http2.Field {
 	}
 	if x.numbers {
 		set = x.numbered(set, id)
+	}
+	if x.Traced() {
+		set = x.traced(set, id)
 	}
 	if !x.rpc.is {
 		return set
@@ -78,6 +83,13 @@ func (x *stream) numbered(set []http2.Field, id call.AttemptID) []http2.Field {
 	}
 	x.mark = drive.AppendAttempt(x.mark[:0], x.before+number, reason)
 	return append(set, http2.Field{Name: attemptName, Value: x.mark})
+}
+
+// traced adds the span of an attempt to the fields that it sets.
+//
+//go:noinline
+func (x *stream) traced(set []http2.Field, id call.AttemptID) []http2.Field {
+	return append(set, http2.Field{Name: parentName, Value: x.Traceparent(id)})
 }
 
 // readRPC has the attempt take in what a block of its response says for the call.

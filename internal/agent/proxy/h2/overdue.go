@@ -49,7 +49,7 @@ func (s *Session) queueTimeout(x *stream, b *batch) {
 	x.placedOrNot()
 	switch {
 	case placed:
-		o.Ended(x.attemptRecorder(), routes.Attempt{
+		o.Ended(x.attemptRecorder(), id, routes.Attempt{
 			Kind: call.AttemptTimeout, Start: x.action.Start, Took: s.now.Sub(x.placedAt), Detail: drive.DetailOfLimit(o.call.Limit(id)),
 		})
 		s.act(o, o.call.AttemptFailed(s.now, id, call.Failure{Kind: call.AttemptTimeout}), b)

@@ -110,7 +110,7 @@ func newStream(s *Session) *stream {
 	x.slot.Multiplexed = true
 	x.slot.Wake = func() { s.wake(x) }
 	x.call.OnWake = x.slot.Wake
-	x.replay.Init(s.client.Memory.Replay)
+	x.replay.Init(s.client.Share.Replay)
 	for i := range x.attempts {
 		x.attempts[i].x = x
 	}
@@ -152,6 +152,7 @@ func (x *stream) describe() call.Request {
 	x.numbers = x.plan.Settings.AttemptHeader
 	x.before = drive.AttemptsBefore(x.plan, &x.head, x.rpc.is)
 	q.Retried = x.before > 0
+	x.BeginTrace(x.s.now, x.plan, &x.call, &x.head)
 	return q
 }
 

@@ -1,0 +1,103 @@
+package soak
+
+import (
+	"slices"
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// checkRefusals: a limit refuses no call that it has room for. A share of a cluster's limit is smaller until the agent has got it, which is not checked.
+func (r *round) checkRefusals() {
+	if l := r.fixed.rate; l != nil && l.Scope != policy.ShareCluster {
+		for _, calls := range r.groups(l.Scope) {
+			r.checkRefusedByRate(l, calls)
+		}
+	}
+	if l := r.fixed.concurrency; l != nil {
+		for _, calls := range r.groups(l.Scope) {
+			r.checkRefusedPlaces(l, calls)
+		}
+	}
+}
+
+// waited reports whether a call that was refused may have stood in line for it.
+func (a *account) waited(longest time.Duration) bool {
+	return longest > 0 && a.head.Sub(a.begun) >= longest
+}
+
+// gone is when the agent knows of the end of a call at the latest.
+func (r *round) gone(a *account) time.Time {
+	return a.ended.Add(tolerance + r.lag.during(a.ended, a.ended.Add(tolerance)))
+}
+
+// checkRefusedByRate: if a bucket is found empty, then from some moment on as many calls may have taken of it as it had then and has got since. Calls that wait
+// will take of it.
+func (r *round) checkRefusedByRate(l *policy.RateLimit, calls []*account) {
+	var begun, until []time.Time // of the calls that may have taken a token, in order
+	for _, a := range calls {
+		if a.reason == "rate_limited" && !a.waited(l.MaxWait) && a.sends == 1 {
+			continue
+		}
+		last := r.gone(a)
+		if len(a.receipts) > 0 && a.sends == 1 {
+			last = a.receipts[0].at
+		}
+		for range max(a.sends, 1) {
+			begun, until = append(begun, a.begun), append(until, last)
+		}
+	}
+	slices.SortFunc(begun, time.Time.Compare)
+	slices.SortFunc(until, time.Time.Compare)
+	for _, a := range calls {
+		if a.reason == "rate_limited" && a.sends == 1 && !emptied(l, a, begun, until) {
+			r.blame(a, "the limit of %d in %v, burst %d, waits of %v, refused it and was not used up", l.Requests, l.Per, l.Burst, l.MaxWait)
+			return
+		}
+	}
+}
+
+// emptied reports whether the bucket may have been empty for a call.
+func emptied(l *policy.RateLimit, a *account, begun, until []time.Time) bool {
+	later, _ := slices.BinarySearchFunc(begun, a.head.Add(1), time.Time.Compare)
+	own := len(begun) - later // that came after it
+	if a.waited(l.MaxWait) {
+		own++
+	}
+	rate := float64(l.Requests) / l.Per.Seconds()
+	for i := len(until) - 1; i >= 0; i-- {
+		had := float64(l.Burst) + rate*(max(a.begun.Sub(until[i]), 0)+l.MaxWait).Seconds()
+		if float64(len(until)-i-own) > had-1.01 {
+			return true
+		}
+	}
+	return l.Burst < 1
+}
+
+// checkRefusedPlaces: if there is no place, then as many other calls may have been under way, and as many as may wait have waited unless the call has done so itself.
+func (r *round) checkRefusedPlaces(l *policy.Concurrency, calls []*account) {
+	gone := make([]time.Time, len(calls))
+	for i, a := range calls {
+		gone[i] = r.gone(a)
+	}
+	for _, a := range calls {
+		if a.reason != "rate_limited" || a.sends != 1 {
+			continue
+		}
+		need := l.Max
+		if !a.waited(l.MaxWait) {
+			need += l.MaxQueued
+		}
+		others := 0
+		for i, o := range calls {
+			refused := o.reason == "rate_limited" && l.MaxQueued == 0 && o.sends == 1
+			if o != a && !refused && !o.begun.After(a.head) && !gone[i].Before(a.begun) {
+				others += max(o.sends, 1)
+			}
+		}
+		if others < need {
+			r.blame(a, "the limit of %d calls at once and %d that wait refused it, and at most %d others were there", l.Max, l.MaxQueued, others)
+			return
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package soak
+
+import (
+	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// tolerance is what a deadline may be missed by on a machine that is not late itself.
+const tolerance = 20 * time.Millisecond
+
+// bounds are the shortest and the longest of a limit in the policies that may have governed a call; longest 0: one of them has none.
+func bounds(may []*version, limit func(*policy.Timeouts) time.Duration) (shortest, longest time.Duration) {
+	unbounded := false
+	for _, v := range may {
+		d := limit(&v.settings.Timeouts)
+		if unbounded = unbounded || d == 0; d == 0 {
+			continue
+		}
+		longest = max(longest, d)
+		if shortest == 0 || d < shortest {
+			shortest = d
+		}
+	}
+	if unbounded {
+		longest = 0
+	}
+	return shortest, longest
+}
+
+func overall(t *policy.Timeouts) time.Duration { return t.Overall }
+
+// attemptLimit is how long a server may take to answer an attempt; 0: as long as it likes.
+func attemptLimit(t *policy.Timeouts) time.Duration {
+	if t.PerTry == 0 || t.ResponseHeader == 0 {
+		return max(t.PerTry, t.ResponseHeader)
+	}
+	return min(t.PerTry, t.ResponseHeader)
+}
+
+// checkDeadline: the head of an answer has come by the overall deadline, or the call has ended without one.
+func (r *round) checkDeadline(a *account, may []*version) {
+	_, longest := bounds(may, overall)
+	if longest == 0 || a.sent.IsZero() {
+		return
+	}
+	came := a.head
+	if came.IsZero() {
+		came = a.ended
+	}
+	took, late := came.Sub(a.sent), r.lag.during(a.sent, came)
+	if took > longest+tolerance+late {
+		r.blame(a, "its answer or its end (%d %s) came %v after its head, the deadline is %v, the machine was late by %v", a.status, a.reason, took, longest, late)
+	}
+}
+
+// checkEarly: the agent does not answer that a time has passed before it has. The deadline is met early only by a backoff that would pass it (rule 3).
+func (r *round) checkEarly(a *account, may []*version) {
+	var (
+		shortest time.Duration
+		backoff  time.Duration
+	)
+	switch a.reason {
+	case "deadline":
+		shortest, _ = bounds(may, overall)
+		for _, v := range may {
+			if v.settings.Retry.MaxRetries > 0 {
+				backoff = max(backoff, v.settings.Retry.Backoff.Max)
+			}
+		}
+	case "per_try_timeout":
+		shortest, _ = bounds(may, attemptLimit)
+	default:
+		return
+	}
+	if took := a.head.Sub(a.begun); took < shortest-backoff {
+		r.blame(a, "the agent answered %q after %v, which are to be %v", a.reason, took, shortest)
+	}
+}
+
+// checkAttemptTime: an attempt whose response came was answered in the time that attempts have, which begins when their request has been sent at the latest.
+func (r *round) checkAttemptTime(a *account, may []*version) {
+	_, longest := bounds(may, attemptLimit)
+	if longest == 0 {
+		return
+	}
+	for _, p := range a.receipts {
+		if p.attempt != a.answer || p.read.IsZero() {
+			continue
+		}
+		took, late := p.answers.Sub(p.read), r.lag.during(p.read, p.answers)
+		if took > longest+tolerance+late {
+			r.blame(a, "attempt %d was answered %v after its request, attempts have %v, the machine was late by %v", p.attempt, took, longest, late)
+		}
+	}
+}

@@ -23,11 +23,15 @@ var _ = Describe("the API", func() {
 			"a wildcard stands for the whole left-most label: write *.example.com, or * for every host", NodeTimeout(20*time.Second)),
 	)
 
-	It("says what it does not enforce yet", func(ctx context.Context) {
-		env.policy(ctx, "partial", healing+"observability: {tracing: {samplePercent: 1}}\n")
+	It("says what has no effect where connections are passed through", func(ctx context.Context) {
+		env.policy(ctx, "partial", `
+podSelector: {matchLabels: {app: caller}}
+to: [{service: {name: upstream, port: 80}, protocol: TCP}]
+observability: {requestHeaders: {attempt: true}}
+`)
 		status, _, message, _ := condition(env.get(ctx, "partial"), "PartiallyEnforced")
 		Expect(status).To(Equal("True"))
-		Expect(message).To(ContainSubstring("observability.tracing"))
+		Expect(message).To(ContainSubstring("observability.requestHeaders"))
 	}, NodeTimeout(time.Minute))
 
 	It("says which Service is missing, and heals when it appears", func(ctx context.Context) {

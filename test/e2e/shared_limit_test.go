@@ -36,10 +36,9 @@ var _ = Describe("a limit that the cluster shares", func() {
 		spec, rate, burst := sharedQuota()
 		env.policy(ctx, "shared", spec)
 
-		// hold has pods call much more often than they may, and counts at the upstream what comes of it.
-		const stretch = 10 * time.Second
+		// holdWhile has pods call much more often than they may, and something happen meanwhile, and counts at the upstream what comes of it.
 		phase := 0
-		hold := func(what string, least float64, from ...*corev1.Pod) {
+		holdWhile := func(what string, least float64, stretch time.Duration, meanwhile func(key string), from ...*corev1.Pod) {
 			GinkgoHelper()
 			By(what)
 			phase++
@@ -49,6 +48,7 @@ var _ = Describe("a limit that the cluster shares", func() {
 			for _, pod := range from {
 				all = append(all, env.load(ctx, pod, env.url(key), stretch, "-c", "6", "-gap", "20ms"))
 			}
+			meanwhile(key)
 			calls := 0
 			for _, wait := range all {
 				sum := wait()
@@ -64,21 +64,36 @@ var _ = Describe("a limit that the cluster shares", func() {
 				Expect(n).To(BeNumerically(">=", least*rate*stretch.Seconds()), "%d calls, %v s", calls, elapsed)
 			}
 		}
+		// Within these 10 s shares come to follow the demand, which takes up to 2 s of them; the burst makes up for a part.
+		hold := func(what string, least float64, from ...*corev1.Pod) {
+			GinkgoHelper()
+			holdWhile(what, least, 10*time.Second, func(string) {}, from...)
+		}
 		a, b, c := &env.callers[0], &env.callers[1], &env.callers[2]
-		hold("all nodes calling", 0.7, a, b, c)
-		hold("all demand on one node", 0.7, a)
-		hold("the demand moving to another node", 0.7, b)
+		hold("all nodes calling", 0.9, a, b, c)
+		hold("all demand on one node", 0.8, a)
+		hold("the demand moving to another node", 0.8, b)
 
-		By("the manager going away: the last shares hold")
-		cluster.scaleManager(ctx, 0)
+		// follows waits until shares have followed the demand: calls have started for 5 s at the whole rate.
+		follows := func(key string) {
+			GinkgoHelper()
+			Eventually(func() float64 { return float64(env.seen(ctx, key).Requests) }).WithContext(ctx).WithTimeout(30 * time.Second).
+				Should(BeNumerically(">=", burst+5*rate))
+		}
 		DeferCleanup(func(ctx context.Context) {
 			cluster.scaleManager(ctx, 1)
 			cluster.waitForFairlead(ctx)
 		}, NodeTimeout(2*time.Minute))
-		hold("calls without a manager", 0.7, b)
-		cluster.scaleManager(ctx, 1)
-		cluster.waitForFairlead(ctx)
-		hold("the demand moving under a new manager, which gives nothing away at first", 0.3, c)
+		holdWhile("the manager going away: the last shares hold", 0.9, 30*time.Second, func(key string) {
+			follows(key)
+			cluster.scaleManager(ctx, 0)
+		}, b)
+		hold("calls without a manager", 0.9, b)
+		holdWhile("another manager coming: it takes nothing away", 0.9, 30*time.Second, func(string) {
+			cluster.scaleManager(ctx, 1)
+			cluster.waitForFairlead(ctx)
+		}, b)
+		hold("the demand moving under the new manager", 0.7, c)
 		status, _, message, _ := condition(env.get(ctx, "shared"), "PartiallyEnforced")
 		Expect(status).NotTo(Equal("True"), message)
 	}, NodeTimeout(5*time.Minute))

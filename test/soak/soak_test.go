@@ -112,7 +112,7 @@ func (s *tally) report(t *testing.T) {
 	t.Helper()
 	fmt.Fprintf(os.Stderr, "soak: %d rounds, %d calls, %d attempts; %d calls answered well, %d with several attempts, %d marked as retries, %d of gRPC, %d abandoned, %d endpoints left alone, %d times a circuit had to open, %d answered by the agent: %v\n",
 		s.rounds, s.calls, s.attempts, s.good, s.repeated, s.marked, s.rpcs, s.abandoned, s.ejections, s.openings, s.local, s.reasons)
-	if s.rounds > 5 && (s.good < s.calls/10 || s.repeated == 0 || s.local == 0 || s.abandoned == 0) {
+	if s.rounds > 5 && (s.good < s.attempts/10 || s.repeated == 0 || s.local == 0 || s.abandoned == 0) {
 		t.Error("the soak has not seen what it is to check")
 	}
 }

@@ -10,10 +10,10 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 )
 
-// podShare is what a pod that has connections uses of what the pods share.
-type podShare struct {
+// podState is what there is of a pod that has connections.
+type podState struct {
 	connections int
-	memory      *drive.PodMemory
+	share       *drive.PodShare
 }
 
 // enter registers a connection. shed says that it exceeds a limit and is to be passed through.
@@ -25,13 +25,13 @@ func (s *Server) enter(c *connection) (shed, ok bool) {
 	}
 	pod := s.perPod[c.client.Pod]
 	if pod == nil {
-		pod = &podShare{memory: drive.NewPodMemory(s.replay, s.heads, s.events.Flooded)}
+		pod = &podState{share: drive.NewPodShare(drive.Shared{Replay: s.replay, Heads: s.heads, Turns: &s.turns}, s.events.Flooded)}
 		s.perPod[c.client.Pod] = pod
 	}
 	shed = len(s.connections) >= s.limit || pod.connections >= s.podLimit
 	s.connections[c] = struct{}{}
 	pod.connections++
-	c.client.Memory = pod.memory
+	c.client.Share = pod.share
 	s.events.Opened()
 	return shed, true
 }
@@ -42,7 +42,7 @@ func (s *Server) leave(c *connection) {
 	pod := s.perPod[c.client.Pod]
 	if pod.connections--; pod.connections == 0 {
 		delete(s.perPod, c.client.Pod)
-		pod.memory.Leave()
+		pod.share.Leave()
 	}
 	last := s.closed && len(s.connections) == 0
 	s.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/h2"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
+	"fairlead.dev/fairlead/internal/agent/proxy/turns"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
@@ -91,6 +92,7 @@ type Server struct {
 	podLimit int
 	replay   *resilience.Memory
 	heads    *resilience.Memory
+	turns    turns.Turns
 	defaults policy.Settings // for what no policy governs
 	h1       *h1.Driver
 	h2       *h2.Driver
@@ -109,7 +111,7 @@ type Server struct {
 	mu sync.Mutex
 	// guarded by mu
 	connections map[*connection]struct{}
-	perPod      map[string]*podShare
+	perPod      map[string]*podState
 	closed      bool
 	done        chan struct{} // closed when closed and no connection is left
 }
@@ -129,9 +131,12 @@ func New(o Options) (*Server, error) {
 		heads:      resilience.NewMemory(orDefault(o.heads, int64(headMemory))),
 		sniffDelay: orDefault(o.sniffDelay, detect.MaxDelay), closedAtOnce: orDefault(o.closedAtOnce, closedAtOnce),
 		defaults:    policy.Defaults(),
-		connections: map[*connection]struct{}{}, perPod: map[string]*podShare{}, done: make(chan struct{}),
+		connections: map[*connection]struct{}{}, perPod: map[string]*podState{}, done: make(chan struct{}),
 	}
-	var err error
+	err := s.turns.Init()
+	if err != nil {
+		return nil, err
+	}
 	if s.poller, err = transport.NewPoller(); err != nil {
 		return nil, err
 	}
@@ -181,6 +186,7 @@ func (s *Server) accept(podUID string, conn transport.Socket, original netip.Add
 		_ = client.Close()
 		return nil, false
 	}
+	c.client.Share.Turns.Enter() // not in ServeCaptured, whose frame stays
 	return c, shed
 }
 

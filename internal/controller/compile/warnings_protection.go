@@ -32,10 +32,18 @@ func protectionWarnings(prefix string, src *Source, body *v1alpha1.PolicyBody) [
 	if h, limit := s.Retry.Hedging, s.Timeouts.AttemptLimit(); h.Max > 0 && h.Delay > 0 && limit > 0 && h.Delay >= limit {
 		warn("retry.hedging.delay %s is not shorter than how long an attempt may take, %s: no hedge ever starts.", h.Delay, limit)
 	}
+	if ra := s.Retry.RetryAfter; limitsRetryAfter(body) && ra.Honor && s.Retry.MaxRetries > 0 && overall > 0 && ra.Max >= overall {
+		warn("retry.retryAfter.max %s is not shorter than timeouts.overall %s: no retry waits for so long, so it bounds nothing.", ra.Max, overall)
+	}
 	if h := s.Retry.Hedging; h.Max > s.Retry.MaxRetries {
 		warn("retry.hedging.maxHedges %d is more than retry.maxRetries %d, and each hedge counts as a retry.", h.Max, s.Retry.MaxRetries)
 	}
 	return append(warnings, fallbackWarnings(prefix, src, body, &s)...)
+}
+
+// limitsRetryAfter reports whether the policy itself writes how long a server may have a retry wait.
+func limitsRetryAfter(body *v1alpha1.PolicyBody) bool {
+	return body.Retry != nil && body.Retry.RetryAfter != nil && body.Retry.RetryAfter.Max != ""
 }
 
 // fallbackWarnings returns those about what calls fall back on.

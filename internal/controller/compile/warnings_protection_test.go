@@ -36,6 +36,14 @@ func TestWarningsAboutProtection(t *testing.T) {
 			give: `{timeouts: {perTry: 100ms}, retry: {hedging: {delay: 100ms}}}`,
 			want: []string{"retry.hedging.delay 100ms is not shorter than how long an attempt may take, 100ms: no hedge ever starts."},
 		},
+		"a server's wish that is longer than the call": {
+			give: `{timeouts: {overall: 10s}, retry: {retryAfter: {max: 10s}}}`,
+			want: []string{"retry.retryAfter.max 10s is not shorter than timeouts.overall 10s: no retry waits for so long, so it bounds nothing."},
+		},
+		"a server's wish that is not":       {give: `{timeouts: {overall: 10s}, retry: {retryAfter: {max: 9s}}}`},
+		"a server's wish by default":        {give: `{timeouts: {overall: 10s}, retry: {retryAfter: {honor: true}}}`},
+		"a server's wish that is not heard": {give: `{timeouts: {overall: 10s}, retry: {retryAfter: {honor: false, max: 10s}}}`},
+		"a server's wish and no retries":    {give: `{timeouts: {overall: 10s}, retry: {maxRetries: 0, retryAfter: {max: 10s}}}`},
 		"more hedges than retries": {
 			give: `{retry: {maxRetries: 1, hedging: {percentile: 95, maxHedges: 2}}}`,
 			want: []string{"retry.hedging.maxHedges 2 is more than retry.maxRetries 1, and each hedge counts as a retry."},

@@ -128,6 +128,7 @@ type policyEntry struct {
 	uid        types.UID
 	source     compile.Source
 	warnings   []string
+	bounds     compile.Bounds
 	expiring   []string // sentences about what it refers to
 	unenforced []compile.UnenforcedField
 	// current is the policy as written, nil while it has problems.

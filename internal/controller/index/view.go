@@ -25,6 +25,8 @@ type View struct {
 	Conflict   *compile.Conflict
 	Warnings   []string
 	Unenforced []compile.UnenforcedField
+	// Bounds are odd or not by how many nodes and endpoints there are.
+	Bounds compile.Bounds
 	// Remarks are sentences about what holds without being written in the policy.
 	Remarks []string
 	// Rollout is how far the rollout of a version is; nil without one.
@@ -45,6 +47,8 @@ type View struct {
 	Overrides    []v1alpha1.PolicyReference
 	// Forced is what the policy's annotation says about its circuit breakers, if that is in force.
 	Forced compile.Forced
+	// Faults is what the policy that is in force injects, as of when it was read.
+	Faults compile.ActiveFaults
 	// Reports are where agents report the traffic of the calls that the policy has a part in.
 	Reports map[ReportKey]struct{}
 }
@@ -71,12 +75,12 @@ func (x *Index) View(id policy.ID) (View, bool) {
 	}
 	v := View{
 		ID: id, UID: r.uid, Generation: r.source.Generation, Mode: r.source.Mode, Unpublished: x.isUnpublished(id),
-		Problems: r.problems, Conflict: r.conflict, Warnings: slices.Concat(r.warnings, r.expiring), Unenforced: r.unenforced,
+		Problems: r.problems, Conflict: r.conflict, Warnings: slices.Concat(r.warnings, r.expiring), Unenforced: r.unenforced, Bounds: r.bounds,
 		InForce: r.active != nil, Pods: r.pods, HostNetworkPods: r.hostNetworkPods, Namespaces: r.namespaces,
 		PublishedRevision: r.publishedRevision, HasBreaker: r.source.HasBreaker() && r.source.Enforced(), Reports: map[ReportKey]struct{}{},
 	}
 	if r.active != nil {
-		v.Forced = r.active.Forced
+		v.Forced, v.Faults = r.active.Forced, r.active.Faults
 	}
 	if v.Mode == "" {
 		v.Mode = v1alpha1.ModeEnforce

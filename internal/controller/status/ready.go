@@ -54,7 +54,7 @@ func reservations(v *index.View, agents *Reports) string {
 		s = fmt.Sprintf(", except %s, which this version does not enforce.", listSome(missing))
 	}
 	sentences := append([]string{s}, compile.DescribeUnenforced(others), hostNetworkSentence(v), describeProblems(f.Problems),
-		describeLeftOut(lackingFor(v, &agents.Rollout)), noEndpointsSentence(v), tlsSentence(v, f), olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
+		describeLeftOut(lackingFor(v, &agents.Rollout)), noEndpointsSentence(v), v.Bounds.BelowNodes(agents.Rollout.Desired), ejectsNoneSentence(v), tlsSentence(v, f), olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
 	sentences = slices.DeleteFunc(slices.Concat(sentences, v.Remarks, v.Warnings), func(s string) bool { return s == "" })
 	return strings.Join(sentences, " ")
 }
@@ -107,6 +107,19 @@ func noEndpointsSentence(v *index.View) string {
 		return names[0] + " has no endpoints; calls to it go to the cluster and fail as without the policy."
 	}
 	return listSome(names) + " have no endpoints; calls to them go to the cluster and fail as without the policy."
+}
+
+// ejectsNoneSentence names the first Service of whose endpoints the policy lets a breaker eject none, by how many there are.
+func ejectsNoneSentence(v *index.View) string {
+	for _, d := range v.Destinations {
+		if d.Endpoints == nil {
+			continue
+		}
+		if s := v.Bounds.EjectsNone(d.Label, int(*d.Endpoints)); s != "" {
+			return s
+		}
+	}
+	return ""
 }
 
 // tlsSentence says with which destinations the agents' own TLS fails, and why: pods hear no more than that it does.

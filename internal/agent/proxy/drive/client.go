@@ -22,8 +22,8 @@ type Client struct {
 	ID uint64 // of the server's connections, not 0
 	route.Origin
 	Conn *transport.Conn
-	// Memory is its pod's part of what pods share.
-	Memory *PodMemory
+	// Share is its pod's part of what pods share.
+	Share *PodShare
 
 	Activity Activity
 

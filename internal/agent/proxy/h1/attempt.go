@@ -95,7 +95,7 @@ func (t *attempt) hold(c upstream.Lease) {
 		l.attach(c.Conn.Conn)
 		c.Attachment = l
 	}
-	l.reader.Account(&t.x.s.client.Memory.Responses)
+	l.reader.Account(&t.x.s.client.Share.Responses)
 	t.Lease, t.server, t.in, t.receivedBefore = c, c.Conn.Conn, l, l.received
 }
 

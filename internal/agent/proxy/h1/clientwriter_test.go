@@ -43,7 +43,7 @@ func TestARefusalThatIsNotTakenEnds(t *testing.T) {
 	conn, _ := transporttest.Pair(t)
 	var s Session
 	o := Options{Malformed: func(drive.Refused) {}, HeadTimeout: drive.FirstCheck}
-	s.Init(New(o), &drive.Client{Conn: conn, Memory: &drive.PodMemory{}}, &selector)
+	s.Init(New(o), &drive.Client{Conn: conn, Share: &drive.PodShare{}}, &selector)
 	transporttest.Fill(t, conn)
 	s.begin()
 	if next := s.refuse(&http1.Error{Status: 400}); next != closeNow {

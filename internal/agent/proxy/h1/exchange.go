@@ -75,7 +75,7 @@ func (x *exchange) reset() {
 // serveFor makes x a session's.
 func (x *exchange) serveFor(s *Session) {
 	x.s, x.out.conn = s, s.client.Conn
-	x.upload.replay.Init(s.client.Memory.Replay)
+	x.upload.replay.Init(s.client.Share.Replay)
 }
 
 // free ends that.

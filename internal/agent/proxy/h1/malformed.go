@@ -115,7 +115,7 @@ func (s *Session) restOfHead() bool {
 
 // search accounts for n bytes more of a head that is kept to be searched.
 func (s *Session) search(n int) bool {
-	ok := s.client.Memory.Requests.Reserve(int64(n))
+	ok := s.client.Share.Requests.Reserve(int64(n))
 	if ok {
 		s.searched += int64(n)
 	}
@@ -124,7 +124,7 @@ func (s *Session) search(n int) bool {
 
 func (s *Session) forgetSearched() {
 	if s.searched > 0 {
-		s.client.Memory.Requests.Release(s.searched)
+		s.client.Share.Requests.Release(s.searched)
 		s.searched = 0
 	}
 }

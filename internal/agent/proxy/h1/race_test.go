@@ -18,7 +18,7 @@ func TestRule17_AReadBesideOthersEndsNowAndThen(t *testing.T) {
 	settings := policy.Defaults()
 	settings.Timeouts.Idle = 0
 	x := newExchange(New(Options{}))
-	x.s = &Session{client: &drive.Client{Memory: &drive.PodMemory{}}}
+	x.s = &Session{client: &drive.Client{Share: &drive.PodShare{}}}
 	x.Plan = &routes.Plan{Plan: call.Plan{Settings: &settings}}
 	a := &x.attempts[0]
 	a.hold(upstream.Lease{Conn: &upstream.Conn{Conn: conn}})

@@ -12,7 +12,7 @@ func TestAnExchangeThatPanickedIsNotUsedAgain(t *testing.T) {
 	t.Setenv("ALONE", "1") // panics in a test that runs beside others: the number of processors is the whole process's
 	before := runtime.GOMAXPROCS(1)
 	defer runtime.GOMAXPROCS(before)
-	s := &Session{driver: New(Options{}), client: &drive.Client{Memory: &drive.PodMemory{}}}
+	s := &Session{driver: New(Options{}), client: &drive.Client{Share: &drive.PodShare{}}}
 	s.begin()
 	bad := s.x
 	s.ReleaseAfterPanic()

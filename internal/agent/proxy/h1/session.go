@@ -40,7 +40,7 @@ type Session struct {
 func (s *Session) Init(d *Driver, client *drive.Client, routes *route.Selector) {
 	s.driver, s.client, s.routes = d, client, routes
 	s.in.attach(client.Conn)
-	s.in.reader.Account(&client.Memory.Requests)
+	s.in.reader.Account(&client.Share.Requests)
 }
 
 // Restart forgets what was read, which was for a layer below, and reads from what is on top of the connection by now.
@@ -148,6 +148,7 @@ func (s *Session) act() {
 // onReadable serves the requests that have arrived completely and reports true when the session has something else to do than
 // wait for the next one.
 func (s *Session) onReadable(uintptr) bool {
+	s.client.Share.Turns.Enter()
 	s.begin()
 	x := s.x
 	s.in.noWait = true

@@ -14,7 +14,7 @@ import (
 // bare is a session that serves no connection.
 func (d *Driver) bare(t *testing.T) *Session {
 	t.Helper()
-	s := d.New(&drive.Client{Origin: route.Origin{Pod: "pod"}, Conn: transporttest.Connected(t), Memory: &drive.PodMemory{}}, nil)
+	s := d.New(&drive.Client{Origin: route.Origin{Pod: "pod"}, Conn: transporttest.Connected(t), Share: &drive.PodShare{}}, nil)
 	s.account = d.buffers.of("pod")
 	s.out.account = s.account
 	s.now = time.Now()

@@ -138,7 +138,7 @@ func (l *leavingLayer) Leave()            {}
 func TestTheEndIsNotAnnouncedOnAClosedConnection(t *testing.T) {
 	for name, closed := range map[string]bool{"open": false, "closed": true} {
 		t.Run(name, func(t *testing.T) {
-			s, l := New(Options{}).New(&drive.Client{Conn: transporttest.Connected(t), Memory: &drive.PodMemory{}}, nil), &leavingLayer{}
+			s, l := New(Options{}).New(&drive.Client{Conn: transporttest.Connected(t), Share: &drive.PodShare{}}, nil), &leavingLayer{}
 			s.client.Conn.Secure(l)
 			if closed {
 				_ = s.client.Conn.Close()

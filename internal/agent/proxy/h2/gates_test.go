@@ -14,6 +14,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2/http2test"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
+	"fairlead.dev/fairlead/internal/agent/proxy/turns"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
@@ -94,7 +95,7 @@ func gated(t *testing.T, gate call.Gate) *http2test.Conn {
 		Malformed: func(r drive.Refused) { t.Errorf("refused: %+v", r) },
 		Panicked:  func(_ string, what any, stack []byte) { t.Errorf("panic: %v\n%s", what, stack) },
 	})
-	client := &drive.Client{ID: 1, Origin: origin, Conn: near, Memory: drive.NewPodMemory(resilience.NewMemory(1<<20), resilience.NewMemory(1<<20), nil)}
+	client := &drive.Client{ID: 1, Origin: origin, Conn: near, Share: drive.NewPodShare(drive.Shared{Replay: resilience.NewMemory(1 << 20), Heads: resilience.NewMemory(1 << 20), Turns: &turns.Turns{}}, nil)}
 	var served sync.WaitGroup
 	t.Cleanup(served.Wait) // once the client has ended
 	served.Go(func() {

@@ -8,6 +8,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http2"
+	"fairlead.dev/fairlead/internal/agent/proxy/turns"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -25,6 +26,8 @@ type input struct {
 	step   func(fd uintptr) bool // bound once
 
 	parser *http2.Parser
+	// turns are those of the pod that reads are steps of; nil: of none.
+	turns *turns.Pod
 	// headTimeout is how long a header block may take from its beginning.
 	headTimeout time.Duration
 
@@ -101,9 +104,10 @@ func (in *input) discharge() {
 // read reads and acts on what has arrived. It reports true when the connection is to end, with in.err. It reads until there is nothing: that what
 // came was less than there was room for does not say so, since the peer's end may have come with it, and the kernel reports it once.
 func (in *input) read(uintptr) (done bool) {
+	in.turn()
 	buf := readBuffers.Get().(*[readSize]byte)
 	have := copy(buf[:], in.prefix)
-	for {
+	for ; ; in.turn() {
 		n, err := in.conn.TryRead(buf[have:])
 		if err != nil {
 			in.keep(buf, have)
@@ -137,6 +141,13 @@ func (in *input) read(uintptr) (done bool) {
 			in.err = transport.ErrInterrupted
 			return true
 		}
+	}
+}
+
+// turn waits until the pod may take another step. It comes between two reads too, as many requests fit one.
+func (in *input) turn() {
+	if in.turns != nil {
+		in.turns.Enter()
 	}
 }
 

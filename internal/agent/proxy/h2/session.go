@@ -82,7 +82,7 @@ func (d *Driver) New(client *drive.Client, routes *route.Selector) *Session {
 	s.send.Init(http2.DefaultWindow)
 	s.recv.Init(http2.DefaultWindow)
 	s.in.init(client.Conn, &s.parser, d.HeadTimeout, s.frames)
-	s.in.full = s.congested
+	s.in.full, s.in.turns = s.congested, client.Share.Turns
 	s.out.init(client.Conn, &s.mu, s.resume)
 	s.out.written = s.written
 	s.out.panicked = d.Panicked

@@ -92,6 +92,10 @@ var concerns = []struct {
 	{"fallback.destination.service.namespace", []string{agent}}, // what is compiled
 	{"fallback.destination.service.port", []string{http1, opaque}},
 	{"fallback", []string{http1, http2, grpc, opaque}},
+	{"faults.mode", []string{agent}}, // what is merged
+	{"faults.abort.statusCode", []string{http1, http2}},
+	{"faults.abort.grpcStatus", []string{grpc}},
+	{"faults", []string{http1, http2, grpc, opaque}},
 	{"rules[].match[].grpc", []string{grpc}},
 	{"rules[].match[].host", []string{http1, http2, grpc}},
 	{"rules[].match[].headers", []string{http1, http2, grpc}},

@@ -75,6 +75,11 @@ type CallBlocks struct {
 	// caller gets the failure.
 	// +optional
 	Fallback *Fallback `json:"fallback,omitempty"`
+
+	// faults injects faults into attempts for a time, to put the policy to the
+	// test. Absent means none.
+	// +optional
+	Faults *Faults `json:"faults,omitempty"`
 }
 
 // FailurePolicy says what new connections do while the node's agent is gone.
@@ -101,7 +106,7 @@ const (
 
 // Rule changes the policy for some calls.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.timeouts) || has(self.retry) || has(self.circuitBreaker) || has(self.rateLimit) || has(self.concurrency) || has(self.fallback)",message="a rule must change something: set at least one of timeouts, retry, circuitBreaker, rateLimit, concurrency and fallback"
+// +kubebuilder:validation:XValidation:rule="has(self.timeouts) || has(self.retry) || has(self.circuitBreaker) || has(self.rateLimit) || has(self.concurrency) || has(self.fallback) || has(self.faults)",message="a rule must change something: set at least one of timeouts, retry, circuitBreaker, rateLimit, concurrency, fallback and faults"
 // +kubebuilder:validation:XValidation:rule="!has(self.retry) || !has(self.retry.hedging) || !has(self.retry.hedging.delay) || !has(self.timeouts) || !has(self.timeouts.overall) || self.timeouts.overall.matches('^[0hms]+$') || [self.retry.hedging.delay, self.timeouts.overall].exists(d, !d.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$')) || duration(self.retry.hedging.delay) < duration(self.timeouts.overall)",message="retry.hedging.delay must be shorter than timeouts.overall, or no hedge can ever start"
 type Rule struct {
 	// name identifies the rule within its policy and in the access log.

@@ -29,6 +29,9 @@ const (
 	// ConditionBreakerForced says that the policy's annotation keeps circuit
 	// breakers open or closed for a time.
 	ConditionBreakerForced = "BreakerForced"
+	// ConditionFaultsActive says that faults are injected for a time, to put the
+	// policy to the test.
+	ConditionFaultsActive = "FaultsActive"
 	// ConditionDryRun says that the policy only reports what it would do.
 	ConditionDryRun = "DryRun"
 )
@@ -161,6 +164,12 @@ const (
 	ReasonForcedOpen = "ForcedOpen"
 	// ReasonForcedClosed (True): no circuit breaker opens until a time.
 	ReasonForcedClosed = "ForcedClosed"
+)
+
+// Reasons of FaultsActive.
+const (
+	// ReasonFaultsInjected (True): attempts meet faults until a time.
+	ReasonFaultsInjected = "FaultsInjected"
 )
 
 // Reasons of DryRun.

@@ -29,6 +29,20 @@ func (d Duration) Parse() (time.Duration, error) {
 
 var durationPattern = regexp.MustCompile(`^([0-9]{1,5}(h|m|s|ms)){1,4}$`)
 
+// Timestamp is a point in time with its zone, as RFC 3339 has it: 2026-11-27T10:00:00Z.
+// +kubebuilder:validation:MaxLength=35
+// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$')",message="write a time with a date and a zone (RFC 3339), such as 2026-11-27T10:00:00Z"
+type Timestamp string
+
+// Parse returns the time that t stands for, in whole seconds and UTC. "" (not set) is an error, and so is a day or an hour that there is not.
+func (t Timestamp) Parse() (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, string(t))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("time %q: write one with a date and a zone (RFC 3339), such as 2026-11-27T10:00:00Z", string(t))
+	}
+	return at.Truncate(time.Second).UTC(), nil
+}
+
 // Window is the length of a sliding window of time, a Duration from 1s to 10m.
 // +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]{1,5}(h|m|s|ms)){1,4}$') || duration(self) >= duration('1s') && duration(self) <= duration('10m')",message="write a window from 1s to 10m"
 type Window Duration

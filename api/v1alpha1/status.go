@@ -20,8 +20,8 @@ const (
 // of nodes or pods.
 type PolicyStatus struct {
 	// conditions say whether the policy is in force: Accepted, Programmed and
-	// Ready always; Reconciling, Stalled, Conflicted, PartiallyEnforced and
-	// DryRun while they are true.
+	// Ready always; Reconciling, Stalled, Conflicted, PartiallyEnforced,
+	// BreakerForced, FaultsActive and DryRun while they are true.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -80,6 +80,10 @@ var concerns = []struct {
 	{"fallback.response", []string{http1, http2, grpc}},
 	{"fallback.destination.service.namespace", []string{agent}}, // what is compiled
 	{"fallback", []string{http1, http2, grpc, opaque}},
+	{"faults.mode", []string{agent}}, // what is merged
+	{"faults.abort.statusCode", []string{http1, http2}},
+	{"faults.abort.grpcStatus", []string{grpc}},
+	{"faults", []string{http1, http2, grpc, opaque}},
 	{"rules[].match[].grpc", []string{grpc}},
 	{"rules[]", []string{http1, http2, grpc}},
 	{"to[].protocol", []string{http1, http2, grpc, opaque}},

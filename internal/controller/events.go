@@ -49,6 +49,10 @@ const (
 	eventBreakerForced = "BreakerForced"
 	// eventBreakerReleased: its time is over, or it was removed.
 	eventBreakerReleased = "BreakerReleased"
+	// eventFaultsStarted: the policy injects faults, or others than before.
+	eventFaultsStarted = "FaultsStarted"
+	// eventFaultsEnded: it injects none any more: their time is over, or they were removed.
+	eventFaultsEnded = "FaultsEnded"
 	// eventNotice: something in a captured pod concerns its capture, such as rules that were changed.
 	eventNotice = "CaptureNotice"
 )
@@ -79,6 +83,7 @@ func recordTransitions(r events.EventRecorder, obj client.Object, base, next *v1
 		event(corev1.EventTypeWarning, eventPartiallyEnforced, actionCompile, c.Message)
 	}
 	recordRollout(base, next, event)
+	recordFaults(base, next, event)
 	was := meta.FindStatusCondition(base.Conditions, v1alpha1.ConditionBreakerForced)
 	is := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionBreakerForced)
 	switch {
@@ -89,6 +94,18 @@ func recordTransitions(r events.EventRecorder, obj client.Object, base, next *v1
 	}
 	if failed(base) == 0 && failed(next) > 0 {
 		event(corev1.EventTypeWarning, eventNodesFailing, actionProgram, meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionProgrammed).Message)
+	}
+}
+
+// recordFaults records that faults begin and end.
+func recordFaults(base, next *v1alpha1.PolicyStatus, event func(kind, reason, action, message string)) {
+	was := meta.FindStatusCondition(base.Conditions, v1alpha1.ConditionFaultsActive)
+	is := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionFaultsActive)
+	switch {
+	case is != nil && (was == nil || was.Message != is.Message):
+		event(corev1.EventTypeWarning, eventFaultsStarted, actionCompile, is.Message)
+	case is == nil && was != nil:
+		event(corev1.EventTypeNormal, eventFaultsEnded, actionCompile, "No faults are injected any more. Before: "+was.Message)
 	}
 }
 

@@ -14,32 +14,43 @@ import (
 	"fairlead.dev/fairlead/internal/controller/compile"
 )
 
-// source returns a policy as the index reads it, and notes when what its annotation says is over.
+// source returns a policy as the index reads it, and notes when what its annotation says, and what it injects, is over.
 func (r *objectReconciler) source(p *v1alpha1.RetryPolicy) compile.Source {
 	src := compile.FromRetryPolicy(p)
-	src.Forced = r.forced(objectKey{kind: kindPolicy, namespace: p.Namespace, name: p.Name}, &p.ObjectMeta)
+	r.timed(objectKey{kind: kindPolicy, namespace: p.Namespace, name: p.Name}, &src, &p.ObjectMeta)
 	return src
 }
 
 func (r *objectReconciler) clusterSource(p *v1alpha1.ClusterRetryPolicy) compile.Source {
 	src := compile.FromClusterRetryPolicy(p)
-	src.Forced = r.forced(objectKey{kind: kindClusterPolicy, name: p.Name}, &p.ObjectMeta)
+	r.timed(objectKey{kind: kindClusterPolicy, name: p.Name}, &src, &p.ObjectMeta)
 	return src
 }
 
-func (r *objectReconciler) forced(key objectKey, m *metav1.ObjectMeta) compile.Forced {
-	f := compile.ForcedOf(m, time.Now())
+// timed reads what a policy says for a time, and notes when the first of it is over.
+func (r *objectReconciler) timed(key objectKey, src *compile.Source, m *metav1.ObjectMeta) {
+	now := time.Now()
+	src.Forced, src.Faults = compile.ForcedOf(m, now), compile.FaultsOf(src, m, now)
 	delete(r.expiries, key)
-	if f.Set() {
-		if r.expiries == nil {
-			r.expiries = map[objectKey]time.Time{}
-		}
-		r.expiries[key] = f.End()
+	if src.Forced.Set() {
+		r.expires(key, src.Forced.End())
 	}
-	return f
+	if src.Faults.Set() {
+		r.expires(key, src.Faults.End())
+	}
 }
 
-// readExpired reads the policies again whose annotations say nothing any more.
+// expires has a policy read again at a time, if not sooner.
+func (r *objectReconciler) expires(key objectKey, at time.Time) {
+	if r.expiries == nil {
+		r.expiries = map[objectKey]time.Time{}
+	}
+	if first, there := r.expiries[key]; !there || at.Before(first) {
+		r.expiries[key] = at
+	}
+}
+
+// readExpired reads the policies again of which something that they say is over.
 func (r *objectReconciler) readExpired(ctx context.Context) error {
 	for key, until := range r.expiries {
 		if until.After(time.Now()) {
@@ -82,10 +93,10 @@ func changedPolicy[T client.Object]() predicate.TypedPredicate[T] {
 	}
 }
 
-// trimManagers keeps of a policy's managed fields who wrote the annotation about its circuit breakers.
+// trimManagers keeps of a policy's managed fields who wrote the annotation about its circuit breakers, or faults.
 func trimManagers(obj any) (any, error) {
 	if o, ok := obj.(client.Object); ok {
-		kept := slices.DeleteFunc(slices.Clone(o.GetManagedFields()), func(f metav1.ManagedFieldsEntry) bool { return !compile.OwnsForced(&f) })
+		kept := slices.DeleteFunc(slices.Clone(o.GetManagedFields()), func(f metav1.ManagedFieldsEntry) bool { return !compile.OwnsForced(&f) && !compile.OwnsFaults(&f) })
 		o.SetManagedFields(kept)
 	}
 	return obj, nil

@@ -81,7 +81,7 @@ type objectReconciler struct {
 	loaded bool // everything has been read once
 	// waiting has the policies that refer to something that was not read yet, by that.
 	waiting map[objectKey]map[objectKey]struct{}
-	// expiries are when what policies' annotations say is over.
+	// expiries are when something that policies say for a time is over, the first of it.
 	expiries map[objectKey]time.Time
 }
 

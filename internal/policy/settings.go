@@ -11,6 +11,7 @@ type Settings struct {
 	RateLimit     *RateLimit   // nil: off
 	Concurrency   *Concurrency // nil: off
 	Fallback      *Fallback    `json:",omitempty"` // nil: none
+	Faults        *Faults      `json:",omitempty"` // nil: none
 	LoadBalancing LoadBalancing
 	AccessLog     AccessLog
 	// AttemptHeader adds fairlead-attempt to requests.

@@ -30,6 +30,7 @@ func (d *decoder) settings(m *pb.Settings) policy.Settings {
 		},
 		Breaker:       d.breaker(m.GetBreaker()),
 		Fallback:      d.fallback(m.GetFallback()),
+		Faults:        d.faults(m.GetFaults()),
 		LoadBalancing: dec[policy.LoadBalancing](d, loadBalancings, m.GetLoadBalancing()),
 		AccessLog:     dec[policy.AccessLog](d, accessLogs, m.GetAccessLog()),
 		RateLimit:     d.rateLimit(m.GetRateLimit()),

@@ -151,6 +151,7 @@ func (e *translator) settings(s *policy.Settings) *pb.Settings {
 		},
 		Breaker:       e.breaker(s.Breaker),
 		Fallback:      e.fallback(s.Fallback),
+		Faults:        e.faults(s.Faults),
 		LoadBalancing: enc(e, loadBalancings, s.LoadBalancing),
 		AccessLog:     enc(e, accessLogs, s.AccessLog),
 		AttemptHeader: s.AttemptHeader,

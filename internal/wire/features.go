@@ -52,6 +52,8 @@ const (
 	FeatureForcedBreakers Feature = 19
 	// FeatureOwners: what pods belong to.
 	FeatureOwners Feature = 20
+	// FeatureFaults: faults that are injected for a time.
+	FeatureFaults Feature = 22
 	// FeatureFallbackDestination: destinations that calls which could not be served fall back on.
 	FeatureFallbackDestination Feature = 13
 	// FeatureTracing: spans of calls.
@@ -73,6 +75,7 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureFallback:    pb.Feature_FEATURE_FALLBACK,
 	FeatureHedging:     pb.Feature_FEATURE_HEDGING,
 	FeatureDryRun:      pb.Feature_FEATURE_DRY_RUN,
+	FeatureFaults:      pb.Feature_FEATURE_FAULTS,
 
 	FeatureClusterLimits:       pb.Feature_FEATURE_CLUSTER_LIMITS,
 	FeatureMatches:             pb.Feature_FEATURE_MATCHES,
@@ -105,6 +108,7 @@ var featureNames = [...]string{
 	FeatureAlreadyRetried:      "AlreadyRetried",
 	FeatureClusterBreakers:     "ClusterBreakers",
 	FeatureForcedBreakers:      "ForcedBreakers",
+	FeatureFaults:              "Faults",
 	FeatureOwners:              "Owners",
 	FeatureFallbackDestination: "FallbackDestination",
 	FeatureTracing:             "Tracing",

@@ -31,6 +31,7 @@ func enumSizes() map[reflect.Type]int {
 		reflect.TypeFor[policy.Strategy]():      len(strategies),
 		reflect.TypeFor[policy.Jitter]():        len(jitters),
 		reflect.TypeFor[policy.BreakerScope]():  len(breakerScopes),
+		reflect.TypeFor[policy.FaultAbort]():    len(faultAborts),
 		reflect.TypeFor[policy.Sharing]():       len(sharings),
 		reflect.TypeFor[policy.LoadBalancing](): len(loadBalancings),
 		reflect.TypeFor[policy.AccessLog]():     len(accessLogs),

@@ -59,6 +59,7 @@ var requirements = []Requirement{
 	{Feature: FeatureTracing, Field: "fairlead.agent.v1.Settings.tracing"},
 	{Feature: FeatureMatches, Field: "fairlead.agent.v1.RequestMatch.headers", Then: fitNothing},
 	{Feature: FeatureMatches, Field: "fairlead.agent.v1.RequestMatch.host", Then: fitNothing},
+	{Feature: FeatureFaults, Field: "fairlead.agent.v1.Settings.faults"},
 	{Feature: FeatureForcedBreakers, Field: "fairlead.agent.v1.Binding.forced_breaker"},
 	{Feature: FeatureOwners, Field: "fairlead.agent.v1.Workload.owner"},
 	{

@@ -143,6 +143,7 @@ func TestEnumTablesAreComplete(t *testing.T) {
 		"Strategy":      {len(strategies), len(pb.Strategy_name)},
 		"Jitter":        {len(jitters), len(pb.Jitter_name)},
 		"BreakerScope":  {len(breakerScopes), len(pb.BreakerScope_name)},
+		"FaultAbort":    {len(faultAborts), len(pb.FaultAbort_name)},
 		"Sharing":       {len(sharings), len(pb.Sharing_name)},
 		"LoadBalancing": {len(loadBalancings), len(pb.LoadBalancing_name)},
 		"AccessLog":     {len(accessLogs), len(pb.AccessLog_name)},

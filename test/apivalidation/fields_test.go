@@ -50,6 +50,7 @@ circuitBreaker: {mode: Enabled, consecutiveFailures: 5, errorRate: {percent: 50,
 rateLimit: {mode: Enabled, requests: 100, per: 1s, burst: 20, scope: Node, onLimit: Queue, maxWait: 1s}
 concurrency: {mode: Enabled, max: 10, maxQueued: 5, maxWait: 1s, scope: Pod}
 fallback: {mode: Enabled, when: [CircuitOpen], response: {statusCode: 200, headers: [{name: x-from, value: fallback}], body: "{}"}}
+faults: {mode: Enabled, until: "2026-11-27T10:00:00Z", percent: 10, delay: {duration: 1s, jitterPercent: 50}, abort: {type: Response, statusCode: 503, grpcStatus: ABORTED}}
 `,
 	"rules": `
 rules: [{name: r, match: [{methods: [GET], path: {type: Exact, value: /a}, host: a.example, headers: [{name: x-tier, type: Exact, value: gold}]},

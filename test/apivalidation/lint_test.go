@@ -139,7 +139,7 @@ func TestSchemaHasNoWordsThatYAMLReadsOtherwise(t *testing.T) {
 }
 
 func TestSchemaEnumsAreCamelCase(t *testing.T) {
-	camel, grpc := regexp.MustCompile(`^"([A-Z][a-z0-9]*|[A-Z]+[a-z]*)+"$`), regexp.MustCompile(`(?i)grpcStatuses\[\]$`)
+	camel, grpc := regexp.MustCompile(`^"([A-Z][a-z0-9]*|[A-Z]+[a-z]*)+"$`), regexp.MustCompile(`(?i)grpcStatus(es\[\])?$`)
 	lint(t, func(n node) string {
 		for _, value := range n.schema.Enum {
 			if !camel.Match(value.Raw) && !grpc.MatchString(n.path) {

@@ -21,7 +21,7 @@ import (
 type place func(t *testing.T, fragment string) *unstructured.Unstructured
 
 // callBlocks are the fields that may also stand in a rule.
-var callBlocks = []string{"timeouts", "retry", "circuitBreaker", "rateLimit", "concurrency", "fallback"}
+var callBlocks = []string{"timeouts", "retry", "circuitBreaker", "rateLimit", "concurrency", "fallback", "faults"}
 
 // besideBody are the fields of a ClusterRetryPolicy that stand beside defaults
 // and overrides.
@@ -34,6 +34,9 @@ func placesFor(t *testing.T, fragment string) map[string]place {
 	cluster := func(k string) bool { return k == "namespaceSelector" || k == "defaults" || k == "overrides" }
 	if slices.ContainsFunc(keys, cluster) {
 		return map[string]place{"cluster": inClusterSpec}
+	}
+	if f, ok := parse(t, fragment)["faults"].(map[string]any); ok && f["mode"] != "Disabled" { // all that a ClusterRetryPolicy may say
+		return map[string]place{"spec": inSpec, "rule": inRule}
 	}
 	places := map[string]place{
 		"spec":      inSpec,

@@ -77,7 +77,7 @@ defaults: {}`,
 
 func matchRules() []rule {
 	return []rule{{
-		message: "a rule must change something: set at least one of timeouts, retry, circuitBreaker, rateLimit, concurrency and fallback",
+		message: "a rule must change something: set at least one of timeouts, retry, circuitBreaker, rateLimit, concurrency, fallback and faults",
 		refuse:  []string{`rules: [{name: r, match: [{methods: [GET]}]}]`},
 		accept: []string{
 			`rules: [{name: r, match: [{methods: [GET]}], timeouts: {perTry: 1s}}]`,
@@ -86,6 +86,7 @@ func matchRules() []rule {
 			`rules: [{name: r, match: [{methods: [GET]}], rateLimit: {requests: 1}}]`,
 			`rules: [{name: r, match: [{methods: [GET]}], concurrency: {max: 1}}]`,
 			`rules: [{name: r, match: [{methods: [GET]}], fallback: {response: {statusCode: 204}}}]`,
+			`rules: [{name: r, match: [{methods: [GET]}], faults: {mode: Disabled}}]`,
 			`rules: []`,
 		},
 	}, {

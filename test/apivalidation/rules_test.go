@@ -19,7 +19,7 @@ type rule struct {
 func rules() []rule {
 	return slices.Concat(
 		policyRules(), destinationRules(), viaRules(), matchRules(), headRules(), timeoutRules(), retryRules(), backoffRules(),
-		poolRules(), breakerRules(), limitRules(), fallbackRules(),
+		poolRules(), breakerRules(), limitRules(), fallbackRules(), faultRules(),
 	)
 }
 

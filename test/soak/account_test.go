@@ -14,6 +14,7 @@ type account struct {
 	method string
 	key    string // its idempotency key; empty: none
 	marked bool   // it says that it is a retry
+	ruled  bool   // a rule of the policy is for it
 	rpc    bool   // a call of gRPC
 	size   int    // of the request's body
 	steps  []step // what servers do with its attempts, in turn; the last one goes on for ever
@@ -28,6 +29,7 @@ type account struct {
 	reused  bool // the connection had served before
 	status  int
 	reason  string // of an answer that the agent has made up
+	stoodIn bool   // that is the fallback's
 	answer  int    // the attempt whose response came, from 0; -1: none
 	got     int    // bytes of the body, or of the message
 	whole   bool   // the body came to its end

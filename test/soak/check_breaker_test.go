@@ -21,8 +21,10 @@ type circuit struct {
 	breaker  *policy.Breaker
 	calls    []*account
 	failures []span     // that may have counted, by their beginnings
+	slow     []span     // attempts that may have counted as slow, by their beginnings
+	results  []span     // all attempts, by their beginnings
 	closing  []span     // successes that may have counted, by their beginnings
-	quiet    []span     // calls that have succeeded for certain and no failure can have counted meanwhile, by their ends
+	quiet    []span     // calls that have succeeded for certain, and nothing else can have counted meanwhile, by their ends
 	rejected []*account // by their ends
 }
 
@@ -30,7 +32,7 @@ type circuit struct {
 // no more calls pass than it says.
 func (r *round) checkBreaker() {
 	b := r.fixed.breaker
-	if b == nil || r.restarts > 0 || r.fixed.ill || b.ConsecutiveFailures == 0 {
+	if b == nil || r.restarts > 0 || r.fixed.ill {
 		return
 	}
 	for _, calls := range r.groups(b.Sharing) {
@@ -38,6 +40,7 @@ func (r *round) checkBreaker() {
 		c.collect()
 		c.checkOpenings()
 		c.checkProbes()
+		c.checkOpens()
 	}
 }
 
@@ -54,8 +57,12 @@ func (c *circuit) collect() {
 			c.rejected = append(c.rejected, a)
 		}
 		for _, p := range a.receipts {
+			c.results = append(c.results, span{p.at, gone})
 			if p.failed() || !p.clean() {
 				c.failures = append(c.failures, span{p.at, gone})
+			}
+			if l := c.breaker.SlowCalls; l != nil && gone.Sub(a.begun) > l.Threshold {
+				c.slow = append(c.slow, span{p.at, gone})
 			}
 			if p.maySucceed(a) {
 				c.closing = append(c.closing, span{p.mayCount(), gone})
@@ -65,12 +72,15 @@ func (c *circuit) collect() {
 			well = append(well, span{a.begun, gone})
 		}
 	}
-	c.failures = append(c.failures, c.unseen()...)
-	slices.SortFunc(c.failures, func(x, y span) int { return x.from.Compare(y.from) })
-	slices.SortFunc(c.closing, func(x, y span) int { return x.from.Compare(y.from) })
+	unseen := c.unseen()
+	c.failures, c.results = append(c.failures, unseen...), append(c.results, unseen...)
+	for _, list := range [][]span{c.failures, c.slow, c.closing, c.results} {
+		slices.SortFunc(list, func(x, y span) int { return x.from.Compare(y.from) })
+	}
 	slices.SortFunc(c.rejected, func(x, y *account) int { return x.ended.Compare(y.ended) })
 	for _, s := range well {
-		if !slices.ContainsFunc(c.failures, func(f span) bool { return f.meets(s.from, s.to) }) {
+		meets := func(bad span) bool { return bad.meets(s.from, s.to) }
+		if !slices.ContainsFunc(c.failures, meets) && !slices.ContainsFunc(c.slow, meets) {
 			c.quiet = append(c.quiet, s)
 		}
 	}
@@ -131,11 +141,13 @@ func (c *circuit) checkOpenings() {
 		}
 		at, known := opens[since]
 		if !known {
-			at = c.earliest(since)
+			if at = c.earliest(since); c.breaker.ConsecutiveFailures == 0 {
+				at = c.earliestByWindow(since, a.ended)
+			}
 			opens[since] = at
 		}
 		if at.IsZero() || at.After(a.ended) {
-			c.round.blame(a, "the circuit was open before %d attempts in a row had failed", c.breaker.ConsecutiveFailures)
+			c.round.blame(a, "the circuit was open before %d attempts in a row had failed, or %+v, or %+v", c.breaker.ConsecutiveFailures, c.breaker.ErrorRate, c.breaker.SlowCalls)
 			return
 		}
 		if !known && !c.staysOpen(a, at) {

@@ -12,7 +12,7 @@ import (
 func orderly(calls int) *round {
 	start := time.Now()
 	s := policy.Defaults()
-	r := &round{lag: &lag{}, pods: make([]*pod, 1), versions: []*version{{settings: s, from: start}}}
+	r := &round{lag: &lag{}, pods: make([]*pod, 1), versions: []*version{{settings: s, ruled: s, from: start}}}
 	for i := range calls {
 		at := start.Add(time.Duration(i) * 10 * time.Millisecond)
 		a := &account{id: i, method: "POST", begun: at, sent: at, head: at.Add(5 * time.Millisecond), ended: at.Add(5 * time.Millisecond), sends: 1, status: 200, whole: true}
@@ -158,6 +158,42 @@ func TestTheCheckerFindsWhatIsWrong(t *testing.T) {
 			}
 			r.reject(13)
 			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 3, OpenDuration: time.Millisecond, SuccessesToClose: 1, Probes: 1}
+		},
+		"a circuit opens for a rate that is not reached": func(r *round) {
+			for _, i := range []int{1, 2, 3, 4} {
+				r.accounts[i].receipts[0].step.status, r.accounts[i].status = 500, 500
+			}
+			r.reject(13)
+			r.fixed.breaker = &policy.Breaker{ErrorRate: &policy.ErrorRate{Percent: 50, MinimumRequests: 10, Window: time.Second}, OpenDuration: time.Millisecond, SuccessesToClose: 1, Probes: 1}
+		},
+		"a circuit opens for a rate of another time": func(r *round) {
+			for _, i := range []int{1, 2, 3, 4, 20} {
+				r.accounts[i].receipts[0].step.status, r.accounts[i].status = 500, 500
+			}
+			r.reject(28)
+			r.fixed.breaker = &policy.Breaker{ErrorRate: &policy.ErrorRate{Percent: 50, MinimumRequests: 10, Window: 100 * time.Millisecond}, OpenDuration: time.Millisecond, SuccessesToClose: 1, Probes: 1}
+		},
+		"a circuit opens for calls that are not slow": func(r *round) {
+			r.reject(13)
+			r.fixed.breaker = &policy.Breaker{SlowCalls: &policy.SlowCalls{Threshold: 50 * time.Millisecond, Percent: 10, MinimumRequests: 2, Window: time.Second}, OpenDuration: time.Millisecond, SuccessesToClose: 1, Probes: 1}
+		},
+		"a circuit does not open": func(r *round) {
+			for i := 1; i < 9; i++ {
+				r.accounts[i].receipts[0].step.status, r.accounts[i].status = 500, 500
+			}
+			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 3, OpenDuration: 200 * time.Millisecond, SuccessesToClose: 1, Probes: 1}
+		},
+		"a fallback is left out": func(r *round) {
+			r.reject(3)
+			r.accounts[1].receipts[0].step.status, r.accounts[1].status = 500, 500
+			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 1, OpenDuration: time.Millisecond, SuccessesToClose: 1, Probes: 1}
+			settings(r).Fallback = &policy.Fallback{On: policy.FallbackOn{CircuitOpen: true}, Response: standIn}
+		},
+		"a rule is left out": func(r *round) {
+			settings(r).Timeouts.Overall = time.Second
+			r.answerItself(3, "deadline", 504)
+			r.accounts[3].head = r.accounts[3].begun.Add(time.Second)
+			r.accounts[3].ruled = true
 		},
 		"a circuit opens for one, later": func(r *round) {
 			for _, i := range []int{1, 2, 12} {

@@ -59,8 +59,9 @@ func (r *round) checkConcurrency() {
 	if l == nil {
 		return
 	}
+	_, most := r.fixed.places()
 	for _, calls := range r.groups(l.Scope) {
-		r.checkPlaces(l.Max*(1+r.restarts), calls) // an agent that has restarted begins with all places
+		r.checkPlaces(most*(1+r.restarts), calls) // an agent that has restarted begins with all places
 	}
 }
 

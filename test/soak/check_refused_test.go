@@ -84,7 +84,7 @@ func (r *round) checkRefusedPlaces(l *policy.Concurrency, calls []*account) {
 		if a.reason != "rate_limited" || a.sends != 1 {
 			continue
 		}
-		need := l.Max
+		need, _ := r.fixed.places()
 		if !a.waited(l.MaxWait) {
 			need += l.MaxQueued
 		}
@@ -96,7 +96,7 @@ func (r *round) checkRefusedPlaces(l *policy.Concurrency, calls []*account) {
 			}
 		}
 		if others < need {
-			r.blame(a, "the limit of %d calls at once and %d that wait refused it, and at most %d others were there", l.Max, l.MaxQueued, others)
+			r.blame(a, "the limit of %d calls at once and %d that wait refused it, and at most %d others were there", need, l.MaxQueued, others)
 			return
 		}
 	}

@@ -33,10 +33,13 @@ func (r *round) check() {
 	r.checkEjection()
 }
 
-// possible are the policies that may have governed a call.
+// possible are the policies that may have governed a call, with the settings for such calls.
 func (r *round) possible(a *account) (may []*version) {
 	for _, v := range r.versions {
 		if v.from.Before(a.ended) && (v.until.IsZero() || v.until.After(a.begun)) {
+			if a.ruled {
+				v = &version{settings: v.ruled, from: v.from, until: v.until}
+			}
 			may = append(may, v)
 		}
 	}
@@ -153,7 +156,7 @@ func (r *round) inTime(p *receipt, may []*version) bool {
 		return limit > 0 && p.answered.Sub(p.at)+r.lag.during(p.at.Add(-2*limit), p.answered) > limit/2
 	}
 	return !slices.ContainsFunc(may, func(v *version) bool {
-		return long(v.settings.Timeouts.PerTry) || long(v.settings.Timeouts.ResponseHeader)
+		return long(v.settings.Timeouts.PerTry) || long(v.settings.Timeouts.Adaptive.Min) || long(v.settings.Timeouts.ResponseHeader)
 	})
 }
 
@@ -169,10 +172,17 @@ func (r *round) checkAnswer(a *account, may []*version) {
 		"circuit_open": 503, "pool_overflow": 503, "rate_limited": 429, "deadline": 504, "per_try_timeout": 504,
 		"connect_failure": 502, "reset": 502, "protocol": 502,
 	}[a.reason]
+	codes := rpcReasons[a.reason]
+	if a.stoodIn {
+		want, codes = standIn.Status, []int{int(standIn.GRPCStatus())}
+	}
 	if a.rpc {
 		want = http.StatusOK
 	}
-	if !known || want != a.status || a.rpc && !slices.Contains(rpcReasons[a.reason], a.code) {
+	if !slices.ContainsFunc(may, func(v *version) bool { return standsIn(&v.settings, a.reason) == a.stoodIn }) {
+		r.blame(a, "it was answered for %q, by a fallback: %v, which no policy in force says", a.reason, a.stoodIn)
+	}
+	if !known || want != a.status || a.rpc && !slices.Contains(codes, a.code) {
 		r.blame(a, "the agent answered %d, %d for %q", a.status, a.code, a.reason)
 	}
 	cause := func(v *version) bool { return causeFor(a.reason, &v.settings, r.calm) }
@@ -197,7 +207,7 @@ func causeFor(reason string, s *policy.Settings, calm bool) bool {
 	case "deadline":
 		return s.Timeouts.Overall > 0
 	case "per_try_timeout":
-		return s.Timeouts.PerTry > 0 || s.Timeouts.ResponseHeader > 0
+		return s.Timeouts.AttemptLimit() > 0 || s.Timeouts.ResponseHeader > 0
 	}
 	return !calm
 }

@@ -30,12 +30,25 @@ func bounds(may []*version, limit func(*policy.Timeouts) time.Duration) (shortes
 
 func overall(t *policy.Timeouts) time.Duration { return t.Overall }
 
-// attemptLimit is how long a server may take to answer an attempt; 0: as long as it likes.
+// attemptLimit is how long a server may take at most to answer an attempt; 0: as long as it likes.
 func attemptLimit(t *policy.Timeouts) time.Duration {
-	if t.PerTry == 0 || t.ResponseHeader == 0 {
-		return max(t.PerTry, t.ResponseHeader)
+	return shorter(t.AttemptLimit(), t.ResponseHeader)
+}
+
+// shortestLimit is how long it may take at least.
+func shortestLimit(t *policy.Timeouts) time.Duration {
+	if t.Adaptive.On() {
+		return shorter(t.Adaptive.Min, t.ResponseHeader)
 	}
-	return min(t.PerTry, t.ResponseHeader)
+	return attemptLimit(t)
+}
+
+// shorter is the shorter of two limits, of which 0 is none.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // checkDeadline: the head of an answer has come by the overall deadline, or the call has ended without one.
@@ -69,7 +82,7 @@ func (r *round) checkEarly(a *account, may []*version) {
 			}
 		}
 	case "per_try_timeout":
-		shortest, _ = bounds(may, attemptLimit)
+		shortest, _ = bounds(may, shortestLimit)
 	default:
 		return
 	}

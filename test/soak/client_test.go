@@ -17,7 +17,9 @@ const (
 	callField    = "Soak-Call"
 	attemptField = "Soak-Attempt"
 	keyField     = "Idempotency-Key"
+	standInField = "Soak-Fallback"
 	markField    = "Fairlead-Attempt"
+	ruleField    = "Soak-Rule"
 )
 
 // patience is how long a call may take that nothing bounds.
@@ -109,6 +111,9 @@ func (c *client) call(a *account) {
 	if a.key != "" {
 		q.Header.Set(keyField, a.key)
 	}
+	if a.ruled {
+		q.Header.Set(ruleField, "on")
+	}
 	if a.marked {
 		q.Header.Set(markField, "2")
 	}
@@ -141,9 +146,16 @@ func (a *account) trace() *httptrace.ClientTrace {
 func (c *client) take(a *account, res *http.Response) {
 	a.head, a.status, a.reason = time.Now(), res.StatusCode, res.Header.Get("Fairlead-Reason")
 	defer res.Body.Close()
+	if reason := res.Header.Get(standInField); reason != "" {
+		a.reason, a.stoodIn = reason, true
+	}
 	if a.reason != "" {
-		_, a.err = io.Copy(io.Discard, res.Body)
+		var text []byte
+		text, a.err = io.ReadAll(res.Body)
 		a.whole = a.err == nil
+		if a.stoodIn && a.whole && !a.rpc && a.method != http.MethodHead && string(text) != standIn.Body {
+			a.wrong = "the fallback has another body"
+		}
 		a.code, _ = strconv.Atoi(res.Header.Get(statusField))
 		return
 	}

@@ -23,6 +23,9 @@ func (a *account) String() string {
 	if a.rpc {
 		fmt.Fprintf(&b, ", gRPC, status %d, message %t", a.code, a.message)
 	}
+	if a.ruled {
+		b.WriteString(", under the rule")
+	}
 	if a.marked {
 		b.WriteString(", marked as a retry")
 	}

@@ -2,6 +2,7 @@
 //
 // A round has one destination with a few servers, some pods with clients of HTTP/1.1, HTTP/2 and gRPC, of which some mark calls as retries, and policies that are edited while calls go on.
 // Servers answer late, with failures, slowly or not at all, break connections at any byte, refuse connections, come and go; the agent restarts.
+// Some calls come under a rule with settings of its own, some policies have a fallback, and beside them is a dry run that would answer almost nothing.
 // The node may have a share of a limit that a cluster has together; in some rounds one server fails each call, and breakers of single endpoints are to leave it alone.
 // Clients and servers are those of the standard library, and each keeps an account of its own. Once the round is over the accounts are compared:
 // the checker knows the policies and the accounts, and nothing of how the proxy works.

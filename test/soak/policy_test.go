@@ -3,6 +3,7 @@ package soak
 import (
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"time"
 
 	"fairlead.dev/fairlead/internal/policy"
@@ -16,7 +17,8 @@ const service = "shop/up"
 // version is a policy and when it was in force, at most.
 type version struct {
 	settings    policy.Settings
-	from, until time.Time // until: zero as long as it is in force
+	ruled       policy.Settings // of the calls that say so in ruleField
+	from, until time.Time       // until: zero as long as it is in force
 }
 
 // fixed is what all policies of a round have in common, so that what is counted over time has one bound.
@@ -44,15 +46,18 @@ func between(rng *rand.Rand, from, to time.Duration) time.Duration {
 }
 
 func drawFixed(rng *rand.Rand) (f fixed) {
-	kind := rng.IntN(7)
+	kind := rng.IntN(8)
 	switch kind {
-	case 0, 3:
+	case 0, 3, 7:
 		b := policy.DefaultBreaker()
 		b.ConsecutiveFailures, b.Sharing = 1+rng.IntN(4), oneOf(rng, policy.ShareNode, policy.SharePod)
 		b.OpenDuration, b.OpenJitterPercent, b.Probes = between(rng, 100*time.Millisecond, 400*time.Millisecond), oneOf(rng, 0, 20), 1+rng.IntN(2)
 		f.breaker = &b
 		if f.ill = kind == 3; f.ill {
 			b.Scope, b.MaxEjectedPercent, b.OpenDuration = policy.ScopeEndpoint, oneOf(rng, 34, 50, 100), 2*b.OpenDuration
+		}
+		if kind == 7 {
+			drawWindow(rng, &b)
 		}
 	case 1, 4:
 		f.rate = &policy.RateLimit{
@@ -69,8 +74,31 @@ func drawFixed(rng *rand.Rand) (f fixed) {
 		if rng.IntN(2) == 0 {
 			f.concurrency.MaxQueued, f.concurrency.MaxWait = 1+rng.IntN(8), between(rng, 10*time.Millisecond, 300*time.Millisecond)
 		}
+		if rng.IntN(3) == 0 {
+			f.concurrency.Adaptive = &policy.AdaptiveConcurrency{Min: 1 + rng.IntN(3), Max: f.concurrency.Max + 3}
+			f.concurrency.Max = 0
+		}
 	}
 	return f
+}
+
+// places are how few and how many calls may be under way at once.
+func (f *fixed) places() (least, most int) {
+	if a := f.concurrency.Adaptive; a != nil {
+		return a.Min, a.Max
+	}
+	return f.concurrency.Max, f.concurrency.Max
+}
+
+// drawWindow has a breaker open for what a window of time has seen.
+func drawWindow(rng *rand.Rand, b *policy.Breaker) {
+	b.ConsecutiveFailures = 0
+	percent, least, window := 20+rng.IntN(40), 2+rng.IntN(10), between(rng, 200*time.Millisecond, 2*time.Second)
+	if rng.IntN(2) == 0 {
+		b.ErrorRate = &policy.ErrorRate{Percent: percent, MinimumRequests: least, Window: window}
+		return
+	}
+	b.SlowCalls = &policy.SlowCalls{Threshold: between(rng, 50*time.Millisecond, 200*time.Millisecond), Percent: percent / 3, MinimumRequests: least, Window: window}
 }
 
 // drawSettings draws a policy. In a calm round it bounds nothing that calls of such a round come near.
@@ -83,21 +111,51 @@ func drawSettings(rng *rand.Rand, f fixed, calm bool) policy.Settings {
 	s.Pool.MaxRequestsPerConnection = oneOf(rng, 0, 0, 1, 7)
 	s.Pool.MaxIdlePerEndpoint = oneOf(rng, 64, 1)
 	s.Pool.MaxStreams = oneOf(rng, 0, 2)
+	if rng.IntN(3) == 0 {
+		s.Fallback = &policy.Fallback{On: policy.FallbackOn{CircuitOpen: rng.IntN(2) == 0, RateLimited: rng.IntN(2) == 0}, Response: standIn}
+	}
 	if calm {
 		return s
 	}
 	if f.breaker == nil { // what a breaker counts must be seen by servers
 		s.Timeouts.PerTry = oneOf(rng, 0, between(rng, 30*time.Millisecond, 300*time.Millisecond))
+		if rng.IntN(4) == 0 {
+			s.Timeouts.Adaptive = policy.Adaptive{Min: between(rng, 20*time.Millisecond, 50*time.Millisecond), Max: between(rng, 60*time.Millisecond, 300*time.Millisecond), Deviations: 1000 * (1 + rng.IntN(4)), Window: 20 + rng.IntN(100)}
+		}
 		s.Timeouts.ResponseHeader = oneOf(rng, 0, 0, between(rng, 30*time.Millisecond, 300*time.Millisecond))
 		s.Timeouts.Overall = oneOf(rng, 0, between(rng, 80*time.Millisecond, time.Second))
 	}
 	if rng.IntN(3) == 0 && !f.ill { // an attempt that is given up says nothing about its endpoint
 		s.Retry.Hedging = policy.Hedging{Max: 1 + rng.IntN(2), Delay: between(rng, 10*time.Millisecond, 100*time.Millisecond)}
+		if rng.IntN(2) == 0 {
+			s.Retry.Hedging.Delay, s.Retry.Hedging.Percentile = 0, oneOf(rng, 50, 90, 99)
+		}
 	}
 	if rng.IntN(3) == 0 {
 		s.Pool.MaxConnections = 1 + rng.IntN(6)
 		s.Pool.MaxPending, s.Pool.PendingTimeout = rng.IntN(8), between(rng, 10*time.Millisecond, time.Second)
 	}
+	return s
+}
+
+// standIn is the answer of fallbacks.
+var standIn = &policy.FallbackResponse{Status: 480, Headers: []policy.HeaderField{{Name: standInField, Value: "%REASON%"}}, Body: "another answer"}
+
+// standsIn reports whether calls that are answered for the reason are answered by the fallback.
+func standsIn(s *policy.Settings, reason string) bool {
+	return s.Fallback != nil && (reason == "circuit_open" && s.Fallback.On.CircuitOpen ||
+		(reason == "rate_limited" || reason == "pool_overflow") && s.Fallback.On.RateLimited)
+}
+
+// dry is what a dry run looks at, which nothing is to come of: almost no call would be answered.
+func dry() policy.Settings {
+	s := policy.Defaults()
+	b := policy.DefaultBreaker()
+	b.ConsecutiveFailures = 1
+	s.Breaker, s.RateLimit, s.Concurrency = &b, &policy.RateLimit{Requests: 1, Per: time.Second, Burst: 1}, &policy.Concurrency{Max: 1}
+	s.Timeouts.Overall, s.Timeouts.PerTry = 2*time.Millisecond, time.Millisecond
+	s.Retry.Idempotency, s.Retry.MaxRetries = policy.AnyMethod, 10
+	s.Fallback = &policy.Fallback{On: policy.FallbackOn{CircuitOpen: true, RateLimited: true, RetriesExhausted: true}, Response: standIn}
 	return s
 }
 
@@ -121,11 +179,15 @@ func drawRetry(rng *rand.Rand, r *policy.Retry) {
 }
 
 // snapshotOf is what the agent is sent.
-func snapshotOf(s policy.Settings, pods []*pod, endpoints []netip.AddrPort) *policy.Snapshot {
+func snapshotOf(s, ruled policy.Settings, pods []*pod, endpoints []netip.AddrPort) *policy.Snapshot {
 	out := &policy.Snapshot{
 		Workloads: map[string]*policy.Workload{},
 		Profiles: map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{{
 			Key: "k", Policy: policy.ID{Namespace: "shop", Name: "p"}, Base: s,
+			Rules: []policy.Rule{{
+				Name: "r", Match: []policy.RequestMatch{{Headers: []policy.RequestHeader{{Name: strings.ToLower(ruleField), Type: policy.ValueExact, Value: "on"}}}}, Settings: ruled,
+				OwnBudget: true, OwnAdaptive: true, OwnHedging: true,
+			}},
 			To: policy.Target{Kind: policy.TargetService, Service: service, Protocol: policy.ProtocolAuto, Ports: []uint16{80}},
 		}}}},
 		Destinations: map[string]*policy.Destination{service: {
@@ -133,6 +195,10 @@ func snapshotOf(s policy.Settings, pods []*pod, endpoints []netip.AddrPort) *pol
 			Ports: []policy.DestinationPort{{Port: 80, Endpoints: policy.Ready(endpoints...)}},
 		}},
 	}
+	bindings := &out.Profiles["p"].Bindings
+	trial := (*bindings)[0]
+	trial.Key, trial.Policy.Name, trial.Mode, trial.Base, trial.Rules = "dry", "dry", policy.ModeDryRun, dry(), nil
+	*bindings = append(*bindings, trial)
 	for _, p := range pods {
 		out.Workloads[p.uid] = &policy.Workload{UID: p.uid, Namespace: "shop", Name: p.uid, Profile: "p"}
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // round is one destination, its servers, the pods that call it and everything that happens to them.
@@ -35,6 +37,7 @@ type round struct {
 	versions  []*version
 	restarts  int
 	ejections int // that were checked
+	openings  int // the same of circuits
 	endpoints []netip.AddrPort
 }
 
@@ -79,9 +82,8 @@ func (r *round) build(t *testing.T, rng *rand.Rand) {
 		r.pods = append(r.pods, startPod(t, r, uid))
 	}
 	r.choose(rng)
-	s := drawSettings(rng, r.fixed, r.calm)
-	r.versions = []*version{{settings: s, from: time.Now()}}
-	r.replace(startAgent(t, r, snapshotOf(s, r.pods, r.endpoints)))
+	r.versions = []*version{r.drawVersion(rng)}
+	r.replace(startAgent(t, r, r.snapshot()))
 }
 
 // refusing returns an address where nobody listens.
@@ -128,10 +130,10 @@ func (r *round) happen(t *testing.T, rng *rand.Rand) {
 			r.edit(rng)
 		case 2, 3:
 			r.choose(rng)
-			r.a.install(r, snapshotOf(r.versions[len(r.versions)-1].settings, r.pods, r.endpoints))
+			r.a.install(r, r.snapshot())
 		case 4:
 			r.restarts++
-			before := r.replace(startAgent(t, r, snapshotOf(r.versions[len(r.versions)-1].settings, r.pods, r.endpoints)))
+			before := r.replace(startAgent(t, r, r.snapshot()))
 			stops.Go(func() { before.stop(r) })
 		}
 	}
@@ -140,10 +142,22 @@ func (r *round) happen(t *testing.T, rng *rand.Rand) {
 // edit puts another policy in force.
 func (r *round) edit(rng *rand.Rand) {
 	before := r.versions[len(r.versions)-1]
-	v := &version{settings: drawSettings(rng, r.fixed, r.calm), from: time.Now()}
-	r.a.install(r, snapshotOf(v.settings, r.pods, r.endpoints))
+	r.versions = append(r.versions, r.drawVersion(rng))
+	r.a.install(r, r.snapshot())
 	before.until = time.Now()
-	r.versions = append(r.versions, v)
+}
+
+func (r *round) drawVersion(rng *rand.Rand) *version {
+	v := &version{settings: drawSettings(rng, r.fixed, r.calm), ruled: drawSettings(rng, r.fixed, r.calm)}
+	v.ruled.Pool, v.ruled.LoadBalancing = v.settings.Pool, v.settings.LoadBalancing // which no rule changes
+	v.from = time.Now()
+	return v
+}
+
+// snapshot is what the agent is to know now.
+func (r *round) snapshot() *policy.Snapshot {
+	v := r.versions[len(r.versions)-1]
+	return snapshotOf(v.settings, v.ruled, r.pods, r.endpoints)
 }
 
 func (r *round) end() {
@@ -165,7 +179,7 @@ func (r *round) newAccount(c *client, rng *rand.Rand) *account {
 			a.key = "k" + time.Duration(rng.Int64()).String()
 		}
 	}
-	a.marked = rng.IntN(4) == 0
+	a.marked, a.ruled = rng.IntN(4) == 0, rng.IntN(3) == 0
 	if a.rpc = a.method == http.MethodPost && a.http2 && rng.IntN(2) == 0; a.rpc && a.size == 0 {
 		a.size = 1
 	}

@@ -73,13 +73,14 @@ func judge(t *testing.T, r *round) {
 
 // tally is what a soak has seen: a check that never had anything to check has not passed.
 type tally struct {
-	rounds, calls, attempts, good, local, abandoned, repeated, marked, rpcs, ejections int
-	reasons                                                                            map[string]int
+	rounds, calls, attempts, good, local, abandoned, repeated, marked, rpcs, ejections, openings int
+	reasons                                                                                      map[string]int
 }
 
 func (s *tally) add(r *round) {
 	s.rounds++
 	s.ejections += r.ejections
+	s.openings += r.openings
 	for _, a := range r.accounts {
 		s.calls++
 		s.attempts += len(a.receipts)
@@ -109,8 +110,8 @@ func (s *tally) add(r *round) {
 
 func (s *tally) report(t *testing.T) {
 	t.Helper()
-	fmt.Fprintf(os.Stderr, "soak: %d rounds, %d calls, %d attempts; %d calls answered well, %d with several attempts, %d marked as retries, %d of gRPC, %d abandoned, %d endpoints left alone, %d answered by the agent: %v\n",
-		s.rounds, s.calls, s.attempts, s.good, s.repeated, s.marked, s.rpcs, s.abandoned, s.ejections, s.local, s.reasons)
+	fmt.Fprintf(os.Stderr, "soak: %d rounds, %d calls, %d attempts; %d calls answered well, %d with several attempts, %d marked as retries, %d of gRPC, %d abandoned, %d endpoints left alone, %d times a circuit had to open, %d answered by the agent: %v\n",
+		s.rounds, s.calls, s.attempts, s.good, s.repeated, s.marked, s.rpcs, s.abandoned, s.ejections, s.openings, s.local, s.reasons)
 	if s.rounds > 5 && (s.good < s.attempts/10 || s.repeated == 0 || s.local == 0 || s.abandoned == 0) {
 		t.Error("the soak has not seen what it is to check")
 	}

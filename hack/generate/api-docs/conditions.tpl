@@ -50,5 +50,6 @@ is not accepted, its last good configuration stays in force.
 | | `Several` | True | Several of these; the message and `status.destinations` list them by field. |
 | `BreakerForced` | `ForcedOpen` | True | The policy's annotation has circuit breakers reject every call until a time; see [breakers.md](breakers.md#by-hand). |
 | | `ForcedClosed` | True | The policy's annotation keeps circuit breakers from opening until a time. |
+| `FaultsActive` | `FaultsInjected` | True | The policy injects faults until a time, which the message says; see [fault-injection.md](fault-injection.md). |
 | `DryRun` | `DryRunMode` | True | The mode is DryRun: calls pass through unchanged. The message says what would have been done within the last minute; see [dry-run.md](dry-run.md). |
 {{ end -}}

@@ -50,6 +50,8 @@ const (
 	AwaitTrailers
 	// StartAttempt: pick an endpoint (avoiding Call.Endpoints when Action.Avoid), take a connection and send the request.
 	StartAttempt
+	// Inject: a fault of the plan's has ended an attempt that was not started. Report it as Call.Fault has it, and then Injected.
+	Inject
 	// Forward: forward the response just reported. The call has ended but for its body, which Until may bound
 	// (timeouts.maxDuration): cut the exchange then. Report Finished at its end.
 	Forward

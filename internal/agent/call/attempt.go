@@ -31,22 +31,37 @@ type attempt struct {
 	begun   offset // when it was started, if it is a hedge
 	permit  resilience.Permit
 	breaker *resilience.Breaker // that the permit is of
+	// A fault holds it up, until release; late: one has. The rest is how it starts, or ends, then.
+	held, late   bool
+	beside       bool // see Call.Beside
+	avoid, fresh bool
+	start        Start
+	abort        policy.FaultAbort
+	release      offset
 }
 
-// start has the driver start an attempt that has a permit.
-func (c *Call) start(p resilience.Permit, a Action) Action {
+// start has the driver start an attempt that has a permit, unless a fault meets it.
+func (c *Call) start(now time.Time, p resilience.Permit, a Action) Action {
 	for (c.live | c.kept).Has(c.next) {
 		c.next = (c.next + 1) % MaxAttempts
 	}
 	a.Do, a.Attempt, a.Route = StartAttempt, c.next, c.route
 	c.next = (c.next + 1) % MaxAttempts
-	c.attempts[a.Attempt] = attempt{
-		permit: p, breaker: c.plan.Breaker, until: c.deadline, limit: c.deadlineLimit, running: never, hedged: a.Start == Hedged, fallback: c.route != 0,
-	}
+	t := &c.attempts[a.Attempt] // filled in place: another on the stack would make that large
+	*t = attempt{}
+	t.permit, t.breaker, t.until, t.limit, t.running = p, c.plan.Breaker, c.deadline, c.deadlineLimit, never
+	t.hedged, t.fallback = a.Start == Hedged, c.route != 0
 	c.live |= SetOf(a.Attempt)
 	c.phase = trying
 	c.count++
 	c.attempts[a.Attempt].number, c.attempts[a.Attempt].after = c.count, c.last
+	c.attempts[a.Attempt].beside = c.live != SetOf(a.Attempt) && c.hasOthers(a.Attempt)
+	if a.Start == Hedged {
+		c.attempts[a.Attempt].begun = c.offsetOf(now)
+	}
+	if c.plan.Faults.strikes(now, c.plan.Random) {
+		return c.strike(now, a)
+	}
 	a.Until = c.timeOf(c.horizon())
 	return a
 }
@@ -69,7 +84,7 @@ func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
 	t.until, t.limit = c.deadline, c.deadlineLimit
 	var limit Limit
 	t.perTry, limit = c.perTry()
-	t.bound(after(t.running, t.perTry), limit)
+	t.bound(after(t.running-t.spent, t.perTry), limit)
 	if !c.request.HasBody || t.hedged { // else it is armed when the body has been sent
 		c.armHedge(t.running)
 	}
@@ -190,13 +205,14 @@ func (t *attempt) took(now offset) time.Duration {
 // beingSent reports whether the request is on its way in the attempt.
 func (t *attempt) beingSent() bool { return t.placed && t.running == never && !t.answered }
 
-// hedgesAt is when the next hedge starts: never while an attempt is being sent, which whoever sends it does with what a hedge would need.
+// hedgesAt is when the next hedge starts: never while an attempt is being sent, which whoever sends it does with what a hedge would need, or placed
+// that a fault has held up.
 func (c *Call) hedgesAt() offset {
 	if c.hedgeAt == never {
 		return never
 	}
 	for s := c.live; s != 0; s &= s - 1 {
-		if c.attempts[bits.TrailingZeros8(uint8(s))].beingSent() {
+		if t := &c.attempts[bits.TrailingZeros8(uint8(s))]; t.beingSent() || t.late && !t.placed {
 			return never
 		}
 	}
@@ -207,7 +223,11 @@ func (c *Call) hedgesAt() offset {
 func (c *Call) horizon() offset {
 	until := c.hedgesAt()
 	for s := c.live; s != 0; s &= s - 1 {
-		until = min(until, c.attempts[bits.TrailingZeros8(uint8(s))].until)
+		if t := &c.attempts[bits.TrailingZeros8(uint8(s))]; t.held {
+			until = min(until, c.heldUntil())
+		} else {
+			until = min(until, t.until)
+		}
 	}
 	return until
 }

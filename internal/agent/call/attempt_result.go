@@ -38,9 +38,10 @@ func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, await bool
 	}
 	c.returnPermit(now, t, v.breakerFails)
 	if c.live != SetOf(id) && v.retryable && !c.interim && !r.RequestUnfinished && !c.pushedBack(r) {
-		a := Action{Keep: true, Cancel: c.keep(id)}
+		dropped := c.keep(id)
 		c.decideWithout(now, &v)
-		a.Until = c.timeOf(c.horizon())
+		a := c.carryOn()
+		a.Keep, a.Cancel = true, dropped
 		return a
 	}
 	return c.badResponse(now, id, &v)
@@ -99,6 +100,9 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 	unsent := !t.sent || f.PeerUnprocessed && !f.ResponseStarted // a peer that has answered has begun to process
 	c.reached = c.reached || !unsent
 	c.last, c.reset = f.Kind, f.GRPCStatus
+	if f.injected {
+		c.last = Injected
+	}
 	if f.Kind == AttemptTimeout {
 		c.tookTooLong(now, t)
 	}
@@ -224,7 +228,7 @@ func (c *Call) fallBack(now time.Time, d RetryDecision) (a Action, ok bool) {
 		c.plan, c.route = c.own, 0
 		return Action{Cancel: others}, false
 	}
-	return c.start(p, Action{Start: FallbackStart, Cancel: others}), true
+	return c.start(now, p, Action{Start: FallbackStart, Cancel: others}), true
 }
 
 // fallsBackOn reports whether a fallback applies to a call that ends by a decision. One that the agent rejects after an attempt has failed is both.
@@ -273,11 +277,16 @@ func (c *Call) finish(now time.Time, kind Kind, d RetryDecision) {
 func (c *Call) record(now time.Time, kind Kind, d RetryDecision) {
 	c.outcome = Outcome{
 		Kind: kind, Cause: c.last, Decision: d, Status: kind.Status(), GRPCStatus: -1, Attempts: c.count, Took: now.Sub(c.started),
-		Unprocessed: !c.reached, Hedges: c.hedges, Refusal: c.refusal,
+		Unprocessed: !c.reached, Hedges: c.hedges, Refusal: c.refusal, Faults: c.faults,
 	}
 	switch {
 	case kind == OK:
 		c.outcome.Status, c.outcome.GRPCStatus = c.status, c.grpc
+	case kind == Injected:
+		c.outcome.Status = int(c.injected.status)
+		if c.request.GRPC {
+			c.outcome.GRPCStatus = int(c.injected.grpc)
+		}
 	case c.request.GRPC && kind == c.last && c.reset > 0:
 		c.outcome.GRPCStatus = c.reset
 	case c.request.GRPC:

@@ -81,8 +81,10 @@ type life struct {
 	shadowed bool // the shadow decides the same so far
 	diverged bool // it does no more: divergence is valid
 
-	refusal Refusal
-	outcome Outcome
+	refusal  Refusal
+	faults   FaultCounts
+	injected injected // the last one
+	outcome  Outcome
 }
 
 func (c *Call) begin(now time.Time, p *Plan, r Request) Action {
@@ -133,9 +135,9 @@ func (c *Call) AttemptDeadline(id AttemptID) time.Time {
 // NextAt is when Timer is due; zero means never.
 func (c *Call) NextAt() time.Time { return c.timeOf(c.wakesAt()) }
 
-// HedgeAt is when another attempt starts beside those under way; zero means never, also for as long as one of them is being sent (Sending). Timer is to be
-// reported then.
-func (c *Call) HedgeAt() time.Time { return c.timeOf(c.hedgesAt()) }
+// HedgeAt is when another attempt starts beside those under way, or a fault has held one up long enough; zero means never, also for as long as one of
+// them is being sent (Sending). Timer is to be reported then.
+func (c *Call) HedgeAt() time.Time { return c.timeOf(min(c.hedgesAt(), c.heldUntil())) }
 
 // Endpoints are those that this call's attempts were placed at. They are valid until the next event.
 func (c *Call) Endpoints() []netip.AddrPort { return c.endpoints }
@@ -179,10 +181,16 @@ func (c *Call) timer(now time.Time) Action {
 		}
 	case trying:
 		if id, due := c.overdue(now); due {
-			if c.attempts[id].answered {
+			switch t := &c.attempts[id]; {
+			case t.answered:
 				return c.messageBegun(now, id)
+			case t.held:
+				return Action{Do: Inject, Attempt: id, Start: t.start}
 			}
 			return c.timeUp(now, id)
+		}
+		if id, due := c.heldDue(now); due {
+			return c.resume(now, id)
 		}
 		if c.passed(c.hedgesAt(), now) {
 			return c.hedge(now)
@@ -229,7 +237,7 @@ func (c *Call) carryOn() Action {
 		return Action{}
 	case c.phase == entering && c.parked:
 		do = Park
-	case c.phase != trying:
+	case c.phase != trying || c.isHeld():
 		do = Wait
 	}
 	return Action{Do: do, Until: c.timeOf(c.wakesAt())}

@@ -77,7 +77,7 @@ func failureConditions(k Kind, unsent bool) policy.Conditions {
 		return policy.Of(policy.Reset)
 	case BadResponse: // the connection is dropped for it: no response headers came of it
 		return policy.Of(policy.Reset)
-	case OK, ClientGone, Superseded, Deadline, Overflow, BreakerOpen, RateLimited, Internal, KindCount:
+	case OK, ClientGone, Superseded, Deadline, Overflow, BreakerOpen, RateLimited, Injected, Internal, KindCount:
 	}
 	return 0
 }

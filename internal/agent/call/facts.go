@@ -70,6 +70,8 @@ type Failure struct {
 	PeerLeaving bool
 	// GRPCStatus is what the peer's reset of the stream means for a gRPC call; 0: nothing was said.
 	GRPCStatus int
+	// injected: a fault of the plan's has made it.
+	injected bool
 	// Reused: the attempt went out on a connection that had served an earlier exchange.
 	Reused bool
 }

@@ -50,7 +50,7 @@ func (c *Call) letIn(now time.Time) Action {
 	if b := c.plan.Budget; b != nil { // not before: what is not let in would be let in as retries of others
 		b.Call(now, c.shard)
 	}
-	return c.start(p, Action{})
+	return c.start(now, p, Action{})
 }
 
 // passes is when a call that waits at a gate will pass it, as far as that is known. That which is not known is hoped for.

@@ -15,7 +15,7 @@ func TestRule26_LocalAnswersToGRPC(t *testing.T) {
 		ClientGone: codes.Canceled, ConnectFailed: codes.Unavailable, ConnectTimeout: codes.Unavailable, DNSFailed: codes.Unavailable, AttemptTimeout: codes.DeadlineExceeded,
 		Deadline: codes.DeadlineExceeded, Reset: codes.Unavailable, RefusedStream: codes.Unavailable, BadResponse: codes.Internal,
 		ProxyRefused: codes.Unavailable, TLSFailed: codes.Unavailable,
-		Overflow: codes.Unavailable, BreakerOpen: codes.Unavailable, RateLimited: codes.ResourceExhausted, Internal: codes.Internal,
+		Overflow: codes.Unavailable, BreakerOpen: codes.Unavailable, RateLimited: codes.ResourceExhausted, Injected: codes.Unavailable, Internal: codes.Internal,
 		KindCount: codes.Internal,
 	}
 	for k := OK + 1; k <= KindCount; k++ {

@@ -40,6 +40,8 @@ const (
 	BreakerOpen
 	// RateLimited: a rate limit refused the call.
 	RateLimited
+	// Injected: a fault of the policy's own (policy.Faults) answered, or reset. It is no upstream's.
+	Injected
 	// Internal: the agent itself failed.
 	Internal
 	// KindCount is the number of kinds.
@@ -76,6 +78,7 @@ var kinds = [KindCount]struct {
 	Overflow:       {"pool_overflow", "pool_overflow", 503, grpcUnavailable},
 	BreakerOpen:    {"circuit_open", "circuit_open", 503, grpcUnavailable},
 	RateLimited:    {"rate_limited", "rate_limited", 429, grpcResourceExhausted},
+	Injected:       {"fault_injected", "fault_injected", 502, grpcUnavailable},
 	Internal:       {"internal", "internal", 500, grpcInternal},
 }
 
@@ -160,6 +163,8 @@ type Outcome struct {
 	Upstream int
 	// Refusal says more where Kind is RateLimited.
 	Refusal Refusal
+	// Faults are those of the policy's own that the call has met. Where Kind is Injected one of them is the answer, with Status.
+	Faults FaultCounts
 }
 
 // Refusal is how a gate did not let a call in.

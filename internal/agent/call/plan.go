@@ -28,6 +28,8 @@ type Plan struct {
 	Hedge Hedge
 	// Fallback is what a call that failed ends with instead; nil means none.
 	Fallback *Fallback
+	// Faults meet some of the attempts, as a test of the rest; nil: there are none.
+	Faults *Faults
 	// Shadow is another plan that decides beside this one and is not obeyed (a dry run); nil means none. Its gates are those that differ.
 	Shadow *Plan
 	// Alike says, of a Shadow, what it has like the plan that it decides beside.

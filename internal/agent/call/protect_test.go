@@ -276,6 +276,7 @@ func TestRule26_LocalAnswers(t *testing.T) {
 		Deadline: {504, "deadline"}, AttemptTimeout: {504, "per_try_timeout"},
 		ConnectFailed: {502, "connect_failure"}, ConnectTimeout: {502, "connect_failure"}, DNSFailed: {502, "dns"},
 		Reset: {502, "reset"}, RefusedStream: {502, "reset"}, BadResponse: {502, "protocol"}, ProxyRefused: {502, "proxy"}, TLSFailed: {502, "tls"},
+		Injected: {502, "fault_injected"}, // or as the fault says
 		Internal: {500, "internal"}, OK: {0, ""}, ClientGone: {0, ""}, Superseded: {0, ""},
 	}
 	for kind := range KindCount {

@@ -1,7 +1,6 @@
 package call
 
 import (
-	"math/bits"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/resilience"
@@ -106,7 +105,7 @@ func (c *Call) startRetry(now time.Time) Action {
 		return c.end(now, ByBudget)
 	}
 	c.retries++
-	return c.start(p, Action{Start: Retry, Avoid: c.plan.Settings.Retry.AvoidPreviousEndpoints, Fresh: c.repaired})
+	return c.start(now, p, Action{Start: Retry, Avoid: c.plan.Settings.Retry.AvoidPreviousEndpoints, Fresh: c.repaired})
 }
 
 // takeBudget counts the start of an attempt that has a permit, which it gives back if the budget is used up.
@@ -133,26 +132,29 @@ func (c *Call) hedge(now time.Time) Action {
 	}
 	c.retries++
 	c.hedges++
-	a := c.start(p, Action{Start: Hedged, Avoid: true, Fresh: c.repaired})
-	c.attempts[a.Attempt].begun = c.offsetOf(now)
-	return a
+	return c.start(now, p, Action{Start: Hedged, Avoid: true, Fresh: c.repaired})
 }
+
+// waitsForNone reports whether the attempt is given up if there is no place for it: a hedge, or one that a fault has held up until it became as one.
+func (t *attempt) waitsForNone() bool { return t.hedged || t.late }
 
 // unplaced gives up a hedge that has not been placed. The others go on, and no further one is started beside them. If all of them have ended
 // meanwhile, the call goes on as it would have without the hedge.
 func (c *Call) unplaced(now time.Time, id AttemptID) Action {
 	t := c.attempt(id)
-	if t == nil || t.placed || !t.hedged {
+	if t == nil || t.placed || !t.waitsForNone() {
 		return c.carryOn()
 	}
 	c.giveBack(t)
-	if b := c.plan.Budget; b != nil {
-		b.Return(c.timeOf(t.begun))
-	}
 	c.over(id)
-	c.hedges--
-	c.retries--
-	c.count--
+	if t.hedged {
+		if b := c.plan.Budget; b != nil {
+			b.Return(c.timeOf(t.begun))
+		}
+		c.hedges--
+		c.retries--
+		c.count--
+	}
 	switch {
 	case c.live != 0:
 		return c.carryOn()
@@ -173,7 +175,7 @@ type without struct {
 // onlyUnplaced reports whether the attempts under way are hedges that have no place.
 func (c *Call) onlyUnplaced() bool {
 	for id := range c.live.All() {
-		if t := &c.attempts[id]; t.placed || !t.hedged {
+		if t := &c.attempts[id]; t.placed || !t.waitsForNone() {
 			return false
 		}
 	}
@@ -185,7 +187,12 @@ func (c *Call) decideWithout(now time.Time, r *result) {
 	if !c.onlyUnplaced() {
 		return
 	}
-	hedges := bits.OnesCount8(uint8(c.live))
+	hedges := 0
+	for id := range c.live.All() {
+		if c.attempts[id].hedged {
+			hedges++
+		}
+	}
 	c.retries -= hedges
 	c.without.delay, c.without.decision = c.decide(now, r)
 	c.retries += hedges
@@ -208,5 +215,5 @@ func (c *Call) repair(now time.Time, t *attempt) Action {
 	if c.plan.Budget != nil {
 		c.plan.Budget.Count(now)
 	}
-	return c.start(t.permit, Action{Start: Repair, Fresh: true})
+	return c.start(now, t.permit, Action{Start: Repair, Fresh: true})
 }

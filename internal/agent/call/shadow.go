@@ -27,6 +27,9 @@ func (c *Call) beginShadow(now time.Time, a Action, p *Plan, r Request) {
 		c.shadow = &Call{}
 	}
 	s := c.shadow
+	if c.faults.Any() || a.Do == Inject {
+		return
+	}
 	c.shadowed = true
 	r.Keyed = r.ShadowKeyed
 	s.open(now, p, r)
@@ -47,6 +50,7 @@ func (c *Call) beginShadow(now time.Time, a Action, p *Plan, r Request) {
 func (c *Call) compareEntry(now time.Time, a Action) {
 	s := c.shadow
 	switch {
+	case !c.shadowed: // lost meanwhile
 	case c.phase == entering:
 	case c.decidedForBoth():
 		c.lose(now)
@@ -138,6 +142,7 @@ func (c *Call) compare(now time.Time, a, b Action) {
 	s := c.shadow
 	same := a.Do == b.Do && a.Attempt == b.Attempt && a.Start == b.Start && a.Route == b.Route && a.Keep == b.Keep && a.Cancel == b.Cancel
 	switch {
+	case !c.shadowed: // lost meanwhile
 	case c.phase == entering && s.phase == entering: // and nothing is decided
 	case !same && c.decidedForBoth():
 		c.lose(now)

@@ -66,7 +66,8 @@ func (w *world) checkCoverage(t *testing.T) {
 			decisions[d] += n
 		}
 	}
-	kinds[Superseded] = 1 // which no call ends with
+	kinds[Superseded] = 1                 // which no call ends with
+	kinds[Injected], w.did[Inject] = 1, 1 // see TestFaultsKeepTheRules
 	for what, counts := range map[string][]int{
 		"end with kind": kinds[:], "end with decision": decisions[:], "start": w.starts[:], "action": w.did[:], "stray, shadow": {w.strays, w.differ},
 		"hedge without a place, alone": {w.unplacings, w.unplacedLast},

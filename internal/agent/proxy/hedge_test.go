@@ -281,6 +281,18 @@ func TestRule02_AHedgeHasItsOwnTime(t *testing.T) {
 	})
 }
 
+// A hedge that is not answered ends after timeouts.responseHeader, like any attempt.
+func TestRule02_AHedgeWaitsForItsResponseAsLongAsOthers(t *testing.T) {
+	a := newArrivals(2)
+	w := build(t, serve(t, hedgeServer(a, nil)), toAny(hedges(afterDelay(1), func(s *policy.Settings) {
+		s.Timeouts.ResponseHeader = 500 * time.Millisecond
+	})))
+	if res, _ := w.dial().get("/"); res.StatusCode != 504 || res.Header.Get("fairlead-reason") != "per_try_timeout" {
+		t.Errorf("got %d %v", res.StatusCode, res.Header)
+	}
+	poll(t, func() bool { return a.ended.Load() == 2 })
+}
+
 //enforces:http1 retry.hedging.percentile
 func TestRule17_TheDelayFollowsTheLatency(t *testing.T) {
 	var n atomic.Int64

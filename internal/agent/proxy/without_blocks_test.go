@@ -30,6 +30,14 @@ func backup(reset func(*policy.Fallback)) func(*policy.Binding) {
 	})
 }
 
+func faults(reset func(*policy.Faults)) func(*policy.Binding) {
+	return settings(func(s, _ *policy.Settings) {
+		if s.Faults != nil {
+			reset(s.Faults)
+		}
+	})
+}
+
 func adaptive(reset func(a, d *policy.Adaptive)) func(*policy.Binding) {
 	return settings(func(s, _ *policy.Settings) {
 		if d := policy.DefaultAdaptive(); s.Timeouts.Adaptive.On() {

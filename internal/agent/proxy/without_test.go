@@ -183,6 +183,14 @@ var resets = map[string]func(*policy.Binding){
 	"fallback.destination.host":         backup(func(f *policy.Fallback) { f.Destination = nil }),
 	"fallback.destination.port":         backup(func(f *policy.Fallback) { f.Destination.Ports = nil }),
 
+	"faults.until":               faults(func(f *policy.Faults) { f.Until = 0 }),
+	"faults.percent":             faults(func(f *policy.Faults) { f.Percent = 0 }),
+	"faults.delay.duration":      faults(func(f *policy.Faults) { f.Delay = 0 }),
+	"faults.delay.jitterPercent": faults(func(f *policy.Faults) { f.JitterPercent = 0 }),
+	"faults.abort.type":          faults(func(f *policy.Faults) { f.Abort = policy.NoFaultAbort }),
+	"faults.abort.statusCode":    faults(func(f *policy.Faults) { f.Status = policy.DefaultFaultStatus }),
+	"faults.abort.grpcStatus":    faults(func(f *policy.Faults) { f.GRPCStatus = policy.GRPCStatusOfHTTP(f.Status) }),
+
 	"rateLimit.requests": settings(func(s, _ *policy.Settings) { s.RateLimit = nil }), // the limit needs it
 	"rateLimit.per":      rateLimit(func(l, d *policy.RateLimit) { l.Per = d.Per }),
 	"rateLimit.burst":    rateLimit(func(l, _ *policy.RateLimit) { l.Burst = l.Requests }),
@@ -335,6 +343,7 @@ func TestAFieldIsLeftOutAlone(t *testing.T) {
 	// What stands in for a field that is not written must be another value.
 	full.Base.Timeouts.Idle, full.Base.Retry.MaxRetries, full.Base.Breaker.OpenDuration, full.Base.RateLimit.Burst = 1, 1, 1, 1
 	full.Base.Fallback.On, full.Base.Fallback.Destination = policy.FallbackOn{}, &policy.Target{Ports: []uint16{1}}
+	full.Base.Faults.GRPCStatus = 9
 	full.Rules = []policy.Rule{{Name: "r", Match: []policy.RequestMatch{
 		{Methods: []string{"X"}, PathType: policy.PathExact, Path: "/"}, {PathType: policy.PathGRPC, Path: "s/m"}, {Host: "a.example"},
 		{Headers: []policy.RequestHeader{{Name: "x", Type: policy.ValuePrefix, Value: "y"}}},

@@ -57,7 +57,7 @@ func backupSource(of *policy.Binding, to *policy.Target) *policy.Binding {
 // oneAttempt leaves out what is about calls. The breaker is the node's own, since the manager knows none of what calls fall back on.
 func oneAttempt(s *policy.Settings) policy.Settings {
 	only := *s
-	only.Fallback, only.RateLimit, only.Concurrency, only.Retry.Hedging = nil, nil, nil, policy.Hedging{}
+	only.Fallback, only.RateLimit, only.Concurrency, only.Faults, only.Retry.Hedging = nil, nil, nil, nil, policy.Hedging{}
 	if b := s.Breaker; b != nil && b.Sharing == policy.ShareCluster {
 		own := *b
 		own.Sharing, only.Breaker = policy.ShareNode, &own

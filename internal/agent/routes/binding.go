@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -57,6 +58,8 @@ type settings struct {
 	match  []requestMatch
 	values *policy.Settings
 	backup *Binding // that calls fall back on; nil: on none
+	// faults are injected into attempts, and opaqueFaults into those of connections that are passed through; nil: none.
+	faults, opaqueFaults *call.Faults
 	// ownBudget and the like: the rule keeps its own state.
 	ownBudget, ownBreaker, ownRateLimit, ownConcurrency, ownAdaptive, ownHedging bool
 }

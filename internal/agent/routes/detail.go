@@ -45,6 +45,9 @@ const (
 	// DetailProxyNoCredentials: what the proxy is to be given has not come from the manager yet.
 	DetailProxyNoCredentials Detail = "proxy: credentials not known"
 
+	// DetailFault: a fault of the policy's own.
+	DetailFault Detail = "faults.abort"
+
 	// DetailFallbackUnknown: no address was found of the host that the call falls back on.
 	DetailFallbackUnknown Detail = "fallback: no address"
 

@@ -75,7 +75,9 @@ func (s *Table) compileNew(source *policy.Binding, n need, old *profile, next *i
 	if err != nil {
 		return nil, err
 	}
-	b.force(time.Now(), old.binding(source.Key))
+	now := time.Now()
+	b.force(now, old.binding(source.Key))
+	b.inject(now, s.faultEnds)
 	return b, nil
 }
 

@@ -199,6 +199,7 @@ func (e *entry) plan(b *Binding, of versions, i int, opaque bool) Plan {
 		Budget:   e.state.budget(of, b, i, opaque),
 		Adaptive: e.state.adaptiveTimeout(of, b, i, opaque),
 		Random:   rand.Float64,
+		Faults:   b.at(i).faultsOf(opaque),
 	})
 	if !opaque { // else there is nothing that could be answered, or sent twice
 		p.Fallback = fallbackOf(values.Fallback)

@@ -238,6 +238,9 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 	if o.Fallback != call.NoFallback {
 		to = append(to, slog.String("fallback", o.Fallback.String()))
 	}
+	if f := o.Faults; f.Any() {
+		to = append(to, slog.Any("faults", faultsLine{f.Delays, f.Responses, f.Resets}))
+	}
 	if n.rule != "" {
 		to = append(to, slog.String("rule", n.rule))
 	}
@@ -255,6 +258,11 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 	if n.grpc {
 		to = append(to, slog.String("grpcStatus", grpcLabel(grpcResult(o.GRPCStatus))))
 	}
+	return n.appendAttempts(to)
+}
+
+// appendAttempts appends what is known of the call's attempts.
+func (n *line) appendAttempts(to []slog.Attr) []slog.Attr {
 	if last := len(n.attempts) - 1; last >= 0 {
 		to = append(to, slog.String("peer", n.attempts[last].Peer.String()), slog.Bool("reused", n.attempts[last].Reused))
 	}
@@ -262,6 +270,13 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 		to = append(to, slog.Any("tried", n.tried()))
 	}
 	return to
+}
+
+// faultsLine is what a line says of the faults that a policy injected into a call.
+type faultsLine struct {
+	Delays    uint8 `json:"delays,omitempty"`
+	Responses uint8 `json:"responses,omitempty"`
+	Resets    uint8 `json:"resets,omitempty"`
 }
 
 // tried is what a line says of several attempts.

@@ -233,6 +233,9 @@ func (r row) details(c *counts) {
 	for i, n := range c.hedges {
 		r.putSeen(hedges, n, hedgeNames[i])
 	}
+	for i, n := range c.faults {
+		r.putSeen(faults, n, faultNames[i])
+	}
 	for i, n := range c.grpc {
 		r.putSeen(grpcCalls, n, grpcLabel(i))
 	}

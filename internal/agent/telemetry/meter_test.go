@@ -222,6 +222,7 @@ func exercise(r routes.Recorder) {
 		}
 	}
 	r.CallDone(&routes.Exchange{Outcome: call.Outcome{Hedges: 2, HedgeWon: true}})
+	r.CallDone(&routes.Exchange{Outcome: call.Outcome{Faults: call.FaultCounts{Delays: 1, Responses: 1, Resets: 1}}})
 	for f := range call.FallbackAnswerCount {
 		r.CallDone(&routes.Exchange{Outcome: call.Outcome{Fallback: f, Upstream: 503}})
 	}

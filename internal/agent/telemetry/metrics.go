@@ -39,6 +39,7 @@ const (
 	truncated
 	fallbacks
 	hedges
+	faults
 	grpcCalls
 	tlsFailures
 	handshakes
@@ -96,7 +97,7 @@ var catalogue = [familyCount]metric{
 	retryDecisions: {"fairlead_proxy_retry_decisions_total",
 		"Calls that have ended, by why they were retried or not.", prometheus.CounterValue, ofCaller, []string{"retry_decision"}},
 	attempts: {"fairlead_proxy_tries_total",
-		"Attempts that were dispatched to an upstream, by how they ended; attempt is first, retry, repair of a dead kept-alive connection, hedge, or fallback on another destination.", prometheus.CounterValue, ofCaller, []string{"kind", "code", "attempt"}},
+		"Attempts that were dispatched to an upstream, or that a fault of the policy's own stood in for (fault_injected), by how they ended; attempt is first, retry, repair of a dead kept-alive connection, hedge, or fallback on another destination.", prometheus.CounterValue, ofCaller, []string{"kind", "code", "attempt"}},
 	tryDuration: {"fairlead_proxy_try_duration_seconds",
 		"Time from dispatching an attempt, connecting included, to its response head or failure.", histogram, ofCaller, nil},
 	truncated: {"fairlead_proxy_truncated_responses_total",
@@ -107,6 +108,9 @@ var catalogue = [familyCount]metric{
 	hedges: {"fairlead_proxy_hedges_total",
 		"Attempts that were started beside others, by what has become of them: won, if their response answered the call, or else wasted.",
 		prometheus.CounterValue, ofCaller, []string{"result"}},
+	faults: {"fairlead_proxy_faults_injected_total",
+		"Faults that the policy injected into attempts for a test (faults), by kind: delay, response or reset. An attempt that was delayed and then answered or reset counts twice.",
+		prometheus.CounterValue, ofCaller, []string{"kind"}},
 	grpcCalls: {"fairlead_proxy_grpc_calls_total",
 		"gRPC calls that have ended, by the status that their client was answered, the agent's own answers included; none where the answer broke off before one.",
 		prometheus.CounterValue, ofCaller, []string{"status"}},

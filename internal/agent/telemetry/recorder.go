@@ -57,8 +57,10 @@ func (r *recorder) shard() *shard {
 func (r *recorder) AttemptDone(t *routes.Attempt) {
 	s := r.shard()
 	s.attempts[min(t.Start, call.StartCount-1)][resultOf(t.Kind, t.Status)].Add(1)
-	s.tryTook[bucket(t.Took)].Add(1)
-	s.totals[tryNanos].Add(uint64(t.Took))
+	if t.Kind != call.Injected { // no upstream has taken any time
+		s.tryTook[bucket(t.Took)].Add(1)
+		s.totals[tryNanos].Add(uint64(t.Took))
+	}
 	if t.Kind == call.TLSFailed || t.Kind == call.ConnectFailed || t.Kind == call.ConnectTimeout {
 		if i, ok := tlsReason(t, t.Kind == call.TLSFailed); ok {
 			s.tls[i].Add(1)
@@ -80,8 +82,9 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	if o.Fallback != call.NoFallback {
 		s.fallbacks[min(o.Fallback, call.FallbackAnswerCount-1)].Add(1)
 	}
-	if o.Hedges > 0 {
+	if o.Hedges > 0 || o.Faults.Any() {
 		s.hedged(o)
+		s.injected(&o.Faults)
 	}
 	if result := resultOf(o.Kind, status); brokeOff(e) && good(o.Decision) && result < codeClasses {
 		s.cut[result][o.Decision].Add(1)
@@ -132,6 +135,23 @@ func (s *shard) hedged(o *call.Outcome) {
 		s.hedges[hedgeWon].Add(1)
 	}
 	s.hedges[hedgeWasted].Add(uint64(max(wasted, 0)))
+}
+
+// The kinds of faults that policies inject.
+const (
+	faultDelay = iota
+	faultResponse
+	faultReset
+	faultKinds
+)
+
+var faultNames = [faultKinds]string{faultDelay: "delay", faultResponse: "response", faultReset: "reset"}
+
+// injected counts the faults of a call.
+func (s *shard) injected(n *call.FaultCounts) {
+	for i, n := range [faultKinds]uint8{faultDelay: n.Delays, faultResponse: n.Responses, faultReset: n.Resets} {
+		s.faults[i].Add(uint64(n))
+	}
 }
 
 // brokeOff reports whether a response broke off although its client was still there. A client that leaves in the middle of a response,

@@ -287,7 +287,7 @@ func byKind(n *policy.Counts, k call.Kind) *uint64 {
 	case call.RateLimited:
 		return &n.RateLimited
 	case call.OK, call.ClientGone, call.Superseded, call.ConnectFailed, call.Reset, call.RefusedStream, call.BadResponse, call.TLSFailed, call.ProxyRefused,
-		call.DNSFailed, call.Internal, call.KindCount:
+		call.DNSFailed, call.Injected, call.Internal, call.KindCount:
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ const (
 	// DefaultMaxSeries is how many series policies have in metrics together by default.
 	DefaultMaxSeries = 100_000
 	// seriesPerTarget is how many one of a policy's targets may have.
-	seriesPerTarget = 233
+	seriesPerTarget = 240
 	// overflowLabel stands for the policies and targets that are shown together, and for the callers. No target has such a name.
 	overflowLabel = "overflow"
 )

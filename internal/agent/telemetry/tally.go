@@ -17,6 +17,7 @@ type tally[N any] struct {
 	tryTook    [buckets]N
 	fallbacks  [call.FallbackAnswerCount]N
 	hedges     [hedgeResults]N
+	faults     [faultKinds]N
 	grpc       [grpcStatuses]N
 	tls        [len(tlsReasons)]N
 	tunnels    [len(lifetimes) + 1]N
@@ -41,7 +42,7 @@ const (
 // lists returns all the counters, in one order.
 func (t *tally[N]) lists() [][]N {
 	out := [][]N{
-		t.callTook[:], t.tryTook[:], t.fallbacks[:], t.hedges[:], t.grpc[:], t.tls[:], t.tunnels[:], t.handshakes[:], t.dryRun[:], t.totals[:],
+		t.callTook[:], t.tryTook[:], t.fallbacks[:], t.hedges[:], t.faults[:], t.grpc[:], t.tls[:], t.tunnels[:], t.handshakes[:], t.dryRun[:], t.totals[:],
 	}
 	for i := range t.calls {
 		out = append(out, t.calls[i][:])

@@ -62,6 +62,12 @@ circuitBreaker:
 rateLimit: {mode: Enabled, requests: 100, per: 1s, burst: 20, scope: Node, onLimit: Queue, maxWait: 1s}
 concurrency: {mode: Enabled, max: 10, maxQueued: 5, maxWait: 1s, scope: Pod}
 fallback: {mode: Enabled, when: [CircuitOpen, RetriesExhausted], response: {statusCode: 200, headers: [{name: x-from, value: fallback}], body: "{}"}}
+faults:
+  mode: Enabled
+  until: "2026-11-27T10:00:00Z"
+  percent: 10
+  delay: {duration: 1s, jitterPercent: 50}
+  abort: {type: Response, statusCode: 503, grpcStatus: ABORTED}
 `
 
 // carriedSpecs set every field of a spec, as far as one spec can have them together.
@@ -143,8 +149,8 @@ var otherValues = map[string][]any{
 	"circuitBreaker.failures.statusCodes": {[]any{"419"}, []any{"4xx"}},
 	"fallback.response.headers[].name":    {"x-other"}, "fallback.response.headers[].value": {"other"}, "fallback.response.body": {"[]"},
 	"fallback.destination.service.name": {"other"}, "fallback.destination.service.namespace": {"elsewhere"}, "fallback.destination.service.port": {"metrics"},
-	"fallback.destination.host": {"other.example"},
-	"rules[].name":              {"other"}, "rules[].match[].methods": {[]any{"PUT"}, []any{"GET", "POST"}}, "rules[].match[].path.value": {"/b"},
+	"fallback.destination.host": {"other.example"}, "faults.until": {"2026-11-27T10:00:00+01:00"},
+	"rules[].name": {"other"}, "rules[].match[].methods": {[]any{"PUT"}, []any{"GET", "POST"}}, "rules[].match[].path.value": {"/b"},
 	"rules[].match[].host": {"b.example", "*.example"}, "rules[].match[].headers[].name": {"x-other"}, "rules[].match[].headers[].value": {"silver"},
 	"rules[].match[].grpc.service": {"shop.v1.Orders"}, "rules[].match[].grpc.method": {"List"},
 }
@@ -191,7 +197,7 @@ func TestEveryValueOfEveryFieldIsCarried(t *testing.T) {
 			continue
 		}
 		block, _, _ := strings.Cut(f.Path, ".")
-		mayBeInRule := slices.Contains([]string{"timeouts", "retry", "circuitBreaker", "rateLimit", "concurrency", "fallback"}, block)
+		mayBeInRule := slices.Contains([]string{"timeouts", "retry", "circuitBreaker", "rateLimit", "concurrency", "fallback", "faults"}, block)
 		if !carried[f.Path] || mayBeInRule && !carried["rules[]."+f.Path] {
 			t.Errorf("%s: no spec here sets it; write it into those that every field is in", f.Path)
 		}
@@ -231,7 +237,7 @@ func TestEveryFieldIsMergedAlone(t *testing.T) {
 // patchOf returns a part of a spec: a field, or what it is in that is replaced as a whole: a list of blocks, or a destination.
 func patchOf(spec map[string]any, path string) map[string]any {
 	name, rest, deeper := strings.Cut(path, ".")
-	if list, ok := strings.CutSuffix(name, "[]"); ok || !deeper || name == "destination" {
+	if list, ok := strings.CutSuffix(name, "[]"); ok || !deeper || name == "destination" || name == "faults" {
 		return map[string]any{list: spec[list]}
 	}
 	return map[string]any{name: patchOf(spec[name].(map[string]any), rest)}

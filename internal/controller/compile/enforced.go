@@ -57,6 +57,8 @@ var enforced = strings.Fields(`
 	fallback.mode fallback.when fallback.response.statusCode fallback.response.headers[].name fallback.response.headers[].value
 	fallback.response.body fallback.destination.service.name fallback.destination.service.namespace fallback.destination.service.port
 	fallback.destination.host fallback.destination.port
+	faults.mode faults.until faults.percent faults.delay.duration faults.delay.jitterPercent
+	faults.abort.type faults.abort.statusCode faults.abort.grpcStatus
 	loadBalancing.policy failurePolicy udp443 observability.accessLog observability.tracing.samplePercent observability.requestHeaders.attempt
 	mode podSelector namespaceSelector
 	rollout.percent rollout.observe rollout.abortOn.successRateDropPercent

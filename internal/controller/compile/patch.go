@@ -56,7 +56,10 @@ func patchBlock(dst, src reflect.Value) reflect.Value {
 }
 
 // whole are blocks that mean one thing together: a later one replaces an earlier one as it is.
-var whole = map[reflect.Type]bool{reflect.TypeFor[*v1alpha1.FallbackDestination](): true}
+var whole = map[reflect.Type]bool{
+	reflect.TypeFor[*v1alpha1.FallbackDestination](): true,
+	reflect.TypeFor[*v1alpha1.Faults]():              true, // what it injects ends when it says
+}
 
 // alternatives are fields of blocks of which one at most is set: a later one replaces those of earlier policies.
 var alternatives = map[reflect.Type][]string{

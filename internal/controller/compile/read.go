@@ -44,6 +44,7 @@ type Policy struct {
 func Read(src Source, services Lookup, find FindReference) (*Policy, []Problem) {
 	p := &Policy{Source: src}
 	problems := append(p.readSelectors(), src.Forced.problems(len(src.To))...)
+	problems = append(problems, src.Faults.problems()...)
 	problems = append(problems, p.readPatterns()...)
 	problems = append(problems, p.readBackups(services, false)...)
 	for i := range src.To {

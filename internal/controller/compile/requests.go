@@ -19,6 +19,7 @@ var requestFields = strings.Fields(`
 	connectionPool.http2
 	concurrency
 	fallback.response
+	faults.abort.statusCode faults.abort.grpcStatus
 	observability.tracing observability.requestHeaders
 `)
 
@@ -38,7 +39,11 @@ func (u *unenforced) withoutRequests(src *Source, target int, reason string) {
 			u.add(UnenforcedField{src.field("rules"), reason, target})
 			return
 		}
-		if entry, ok := entryOf(requestFields, l.path); ok {
+		entry, ok := entryOf(requestFields, l.path)
+		if l.path == "faults.abort.type" && l.value == string(v1alpha1.FaultResponse) {
+			entry, ok = l.path, true
+		}
+		if ok {
 			u.add(UnenforcedField{src.field(shown(l.shown, entry)), reason, target})
 		}
 	})

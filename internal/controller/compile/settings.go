@@ -16,7 +16,7 @@ func settingsOf(body *v1alpha1.PolicyBody) policy.Settings {
 	setPool(&s.Pool, body.ConnectionPool)
 	s.Breaker = breakerOf(body.CircuitBreaker)
 	s.RateLimit, s.Concurrency = rateLimitOf(body.RateLimit), concurrencyOf(body.Concurrency)
-	s.Fallback = fallbackOf(body.Fallback)
+	s.Fallback, s.Faults = fallbackOf(body.Fallback), faultsOf(body.Faults)
 	if lb := body.LoadBalancing; lb != nil {
 		s.LoadBalancing = loadBalancingOf(lb.Policy)
 	}

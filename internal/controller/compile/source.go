@@ -45,6 +45,8 @@ type Source struct {
 	RolledOut *v1alpha1.RolloutStatus
 	// Forced is what the policy's annotation says about its circuit breakers.
 	Forced Forced
+	// Faults is what the policy injects now.
+	Faults ActiveFaults
 }
 
 // FromRetryPolicy returns p as a Source. The Source shares p's memory, which must not change any more.

@@ -9,11 +9,11 @@ import (
 )
 
 // unknowableFields lists the fields of which a dry run cannot say what they would do, by their paths as in notEnforced: they are about
-// connections that are not made, endpoints that are not chosen, stages of calls that only a connection of the agent's own has, and what becomes of pods
-// when the agent is gone.
+// connections that are not made, endpoints that are not chosen, stages of calls that only a connection of the agent's own has, faults that are not injected, and what becomes of
+// pods when the agent is gone.
 var unknowableFields = strings.Fields(`
 	timeouts.connect timeouts.tlsHandshake timeouts.idle timeouts.read timeouts.write
-	retry.avoidPreviousEndpoints connectionPool loadBalancing failurePolicy udp443 circuitBreaker.maxEjectedPercent
+	retry.avoidPreviousEndpoints connectionPool loadBalancing failurePolicy udp443 circuitBreaker.maxEjectedPercent faults
 	observability.tracing
 `)
 

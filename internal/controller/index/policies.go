@@ -17,7 +17,7 @@ func (x *Index) SetPolicy(uid types.UID, src compile.Source) {
 		x.dropPolicy(r)
 		r = nil
 	}
-	if r != nil && r.source.Generation == src.Generation && r.source.Forced == src.Forced {
+	if r != nil && r.source.Generation == src.Generation && r.source.Forced == src.Forced && r.source.Faults == src.Faults {
 		return
 	}
 	if r == nil {

@@ -47,6 +47,8 @@ type View struct {
 	Overrides    []v1alpha1.PolicyReference
 	// Forced is what the policy's annotation says about its circuit breakers, if that is in force.
 	Forced compile.Forced
+	// Faults is what the policy that is in force injects, as of when it was read.
+	Faults compile.ActiveFaults
 	// Reports are where agents report the traffic of the calls that the policy has a part in.
 	Reports map[ReportKey]struct{}
 }
@@ -78,7 +80,7 @@ func (x *Index) View(id policy.ID) (View, bool) {
 		PublishedRevision: r.publishedRevision, HasBreaker: r.source.HasBreaker() && r.source.Enforced(), Reports: map[ReportKey]struct{}{},
 	}
 	if r.active != nil {
-		v.Forced = r.active.Forced
+		v.Forced, v.Faults = r.active.Forced, r.active.Faults
 	}
 	if v.Mode == "" {
 		v.Mode = v1alpha1.ModeEnforce

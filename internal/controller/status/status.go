@@ -61,7 +61,11 @@ func Of(v *index.View, agents *Reports, base *v1alpha1.PolicyStatus, now metav1.
 	s.DestinationSummary = summarize(v)
 	s.Traffic = trafficOf(v, agents, base.Traffic)
 
-	s.Conditions = mergeConditions(base.Conditions, conditionsOf(v, agents, &rollout, base), v.Generation, now)
+	conditions := conditionsOf(v, agents, &rollout, base)
+	if c, ok := faultsCondition(v, now.Time); ok {
+		conditions = append(conditions, c)
+	}
+	s.Conditions = mergeConditions(base.Conditions, conditions, v.Generation, now)
 	return s
 }
 

@@ -197,6 +197,8 @@ const (
 	Feature_FEATURE_FORCED_BREAKERS Feature = 19
 	// What pods belong to. An agent without it does not say which workload has made a call.
 	Feature_FEATURE_OWNERS Feature = 20
+	// Faults that are injected for a time.
+	Feature_FEATURE_FAULTS Feature = 22
 	// Destinations that are called instead of those that could not be served.
 	Feature_FEATURE_FALLBACK_DESTINATION Feature = 13
 	// Spans of calls.
@@ -226,6 +228,7 @@ var (
 		15: "FEATURE_CLUSTER_BREAKERS",
 		19: "FEATURE_FORCED_BREAKERS",
 		20: "FEATURE_OWNERS",
+		22: "FEATURE_FAULTS",
 		13: "FEATURE_FALLBACK_DESTINATION",
 		21: "FEATURE_TRACING",
 	}
@@ -250,6 +253,7 @@ var (
 		"FEATURE_CLUSTER_BREAKERS":     15,
 		"FEATURE_FORCED_BREAKERS":      19,
 		"FEATURE_OWNERS":               20,
+		"FEATURE_FAULTS":               22,
 		"FEATURE_FALLBACK_DESTINATION": 13,
 		"FEATURE_TRACING":              21,
 	}
@@ -2121,7 +2125,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\x19BREAKER_ORDER_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13BREAKER_ORDER_CLOSE\x10\x01\x12\x16\n" +
 	"\x12BREAKER_ORDER_OPEN\x10\x02\x12\x17\n" +
-	"\x13BREAKER_ORDER_PROBE\x10\x03*\x92\x04\n" +
+	"\x13BREAKER_ORDER_PROBE\x10\x03*\xa6\x04\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -2143,7 +2147,8 @@ const file_distribution_proto_rawDesc = "" +
 	"\x17FEATURE_ALREADY_RETRIED\x10\x12\x12\x1c\n" +
 	"\x18FEATURE_CLUSTER_BREAKERS\x10\x0f\x12\x1b\n" +
 	"\x17FEATURE_FORCED_BREAKERS\x10\x13\x12\x12\n" +
-	"\x0eFEATURE_OWNERS\x10\x14\x12 \n" +
+	"\x0eFEATURE_OWNERS\x10\x14\x12\x12\n" +
+	"\x0eFEATURE_FAULTS\x10\x16\x12 \n" +
 	"\x1cFEATURE_FALLBACK_DESTINATION\x10\r\x12\x13\n" +
 	"\x0fFEATURE_TRACING\x10\x15*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +

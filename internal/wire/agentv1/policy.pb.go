@@ -408,6 +408,58 @@ func (ValueMatch) EnumDescriptor() ([]byte, []int) {
 	return file_policy_proto_rawDescGZIP(), []int{6}
 }
 
+type FaultAbort int32
+
+const (
+	FaultAbort_FAULT_ABORT_UNSPECIFIED FaultAbort = 0
+	FaultAbort_FAULT_ABORT_NONE        FaultAbort = 1
+	FaultAbort_FAULT_ABORT_RESPONSE    FaultAbort = 2
+	FaultAbort_FAULT_ABORT_RESET       FaultAbort = 3
+)
+
+// Enum value maps for FaultAbort.
+var (
+	FaultAbort_name = map[int32]string{
+		0: "FAULT_ABORT_UNSPECIFIED",
+		1: "FAULT_ABORT_NONE",
+		2: "FAULT_ABORT_RESPONSE",
+		3: "FAULT_ABORT_RESET",
+	}
+	FaultAbort_value = map[string]int32{
+		"FAULT_ABORT_UNSPECIFIED": 0,
+		"FAULT_ABORT_NONE":        1,
+		"FAULT_ABORT_RESPONSE":    2,
+		"FAULT_ABORT_RESET":       3,
+	}
+)
+
+func (x FaultAbort) Enum() *FaultAbort {
+	p := new(FaultAbort)
+	*p = x
+	return p
+}
+
+func (x FaultAbort) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FaultAbort) Descriptor() protoreflect.EnumDescriptor {
+	return file_policy_proto_enumTypes[7].Descriptor()
+}
+
+func (FaultAbort) Type() protoreflect.EnumType {
+	return &file_policy_proto_enumTypes[7]
+}
+
+func (x FaultAbort) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FaultAbort.Descriptor instead.
+func (FaultAbort) EnumDescriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{7}
+}
+
 type Condition int32
 
 const (
@@ -468,11 +520,11 @@ func (x Condition) String() string {
 }
 
 func (Condition) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[7].Descriptor()
+	return file_policy_proto_enumTypes[8].Descriptor()
 }
 
 func (Condition) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[7]
+	return &file_policy_proto_enumTypes[8]
 }
 
 func (x Condition) Number() protoreflect.EnumNumber {
@@ -481,7 +533,7 @@ func (x Condition) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Condition.Descriptor instead.
 func (Condition) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{7}
+	return file_policy_proto_rawDescGZIP(), []int{8}
 }
 
 type Idempotency int32
@@ -523,11 +575,11 @@ func (x Idempotency) String() string {
 }
 
 func (Idempotency) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[8].Descriptor()
+	return file_policy_proto_enumTypes[9].Descriptor()
 }
 
 func (Idempotency) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[8]
+	return &file_policy_proto_enumTypes[9]
 }
 
 func (x Idempotency) Number() protoreflect.EnumNumber {
@@ -536,7 +588,7 @@ func (x Idempotency) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Idempotency.Descriptor instead.
 func (Idempotency) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{8}
+	return file_policy_proto_rawDescGZIP(), []int{9}
 }
 
 type Strategy int32
@@ -575,11 +627,11 @@ func (x Strategy) String() string {
 }
 
 func (Strategy) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[9].Descriptor()
+	return file_policy_proto_enumTypes[10].Descriptor()
 }
 
 func (Strategy) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[9]
+	return &file_policy_proto_enumTypes[10]
 }
 
 func (x Strategy) Number() protoreflect.EnumNumber {
@@ -588,7 +640,7 @@ func (x Strategy) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Strategy.Descriptor instead.
 func (Strategy) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{9}
+	return file_policy_proto_rawDescGZIP(), []int{10}
 }
 
 type Jitter int32
@@ -636,11 +688,11 @@ func (x Jitter) String() string {
 }
 
 func (Jitter) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[10].Descriptor()
+	return file_policy_proto_enumTypes[11].Descriptor()
 }
 
 func (Jitter) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[10]
+	return &file_policy_proto_enumTypes[11]
 }
 
 func (x Jitter) Number() protoreflect.EnumNumber {
@@ -649,7 +701,7 @@ func (x Jitter) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Jitter.Descriptor instead.
 func (Jitter) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{10}
+	return file_policy_proto_rawDescGZIP(), []int{11}
 }
 
 type BreakerScope int32
@@ -685,11 +737,11 @@ func (x BreakerScope) String() string {
 }
 
 func (BreakerScope) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[11].Descriptor()
+	return file_policy_proto_enumTypes[12].Descriptor()
 }
 
 func (BreakerScope) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[11]
+	return &file_policy_proto_enumTypes[12]
 }
 
 func (x BreakerScope) Number() protoreflect.EnumNumber {
@@ -698,7 +750,7 @@ func (x BreakerScope) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BreakerScope.Descriptor instead.
 func (BreakerScope) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{11}
+	return file_policy_proto_rawDescGZIP(), []int{12}
 }
 
 type Sharing int32
@@ -737,11 +789,11 @@ func (x Sharing) String() string {
 }
 
 func (Sharing) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[12].Descriptor()
+	return file_policy_proto_enumTypes[13].Descriptor()
 }
 
 func (Sharing) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[12]
+	return &file_policy_proto_enumTypes[13]
 }
 
 func (x Sharing) Number() protoreflect.EnumNumber {
@@ -750,7 +802,7 @@ func (x Sharing) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Sharing.Descriptor instead.
 func (Sharing) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{12}
+	return file_policy_proto_rawDescGZIP(), []int{13}
 }
 
 type LoadBalancing int32
@@ -792,11 +844,11 @@ func (x LoadBalancing) String() string {
 }
 
 func (LoadBalancing) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[13].Descriptor()
+	return file_policy_proto_enumTypes[14].Descriptor()
 }
 
 func (LoadBalancing) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[13]
+	return &file_policy_proto_enumTypes[14]
 }
 
 func (x LoadBalancing) Number() protoreflect.EnumNumber {
@@ -805,7 +857,7 @@ func (x LoadBalancing) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LoadBalancing.Descriptor instead.
 func (LoadBalancing) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{13}
+	return file_policy_proto_rawDescGZIP(), []int{14}
 }
 
 type AccessLog int32
@@ -844,11 +896,11 @@ func (x AccessLog) String() string {
 }
 
 func (AccessLog) Descriptor() protoreflect.EnumDescriptor {
-	return file_policy_proto_enumTypes[14].Descriptor()
+	return file_policy_proto_enumTypes[15].Descriptor()
 }
 
 func (AccessLog) Type() protoreflect.EnumType {
-	return &file_policy_proto_enumTypes[14]
+	return &file_policy_proto_enumTypes[15]
 }
 
 func (x AccessLog) Number() protoreflect.EnumNumber {
@@ -857,7 +909,7 @@ func (x AccessLog) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AccessLog.Descriptor instead.
 func (AccessLog) EnumDescriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{14}
+	return file_policy_proto_rawDescGZIP(), []int{15}
 }
 
 // Workload is one pod whose calls a profile governs.
@@ -1880,6 +1932,8 @@ type Settings struct {
 	Concurrency *Concurrency `protobuf:"bytes,8,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	// Absent: none.
 	Fallback *Fallback `protobuf:"bytes,10,opt,name=fallback,proto3" json:"fallback,omitempty"`
+	// Absent: none. Needs FEATURE_FAULTS; an agent without it injects none.
+	Faults *Faults `protobuf:"bytes,11,opt,name=faults,proto3" json:"faults,omitempty"`
 	// Requests carry the number of their attempt. Needs FEATURE_ALREADY_RETRIED.
 	AttemptHeader bool `protobuf:"varint,12,opt,name=attempt_header,json=attemptHeader,proto3" json:"attempt_header,omitempty"`
 	// Absent: no call is traced. Needs FEATURE_TRACING.
@@ -1981,6 +2035,13 @@ func (x *Settings) GetFallback() *Fallback {
 	return nil
 }
 
+func (x *Settings) GetFaults() *Faults {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
 func (x *Settings) GetAttemptHeader() bool {
 	if x != nil {
 		return x.AttemptHeader
@@ -2041,6 +2102,102 @@ func (x *Tracing) GetSamplePercent() int32 {
 	return 0
 }
 
+// Faults are injected into a share of attempts until a time.
+type Faults struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In seconds since 1970, UTC.
+	Until   int64 `protobuf:"varint,1,opt,name=until,proto3" json:"until,omitempty"`
+	Percent int32 `protobuf:"varint,2,opt,name=percent,proto3" json:"percent,omitempty"`
+	// 0: none.
+	Delay         int64      `protobuf:"varint,3,opt,name=delay,proto3" json:"delay,omitempty"`
+	JitterPercent int32      `protobuf:"varint,4,opt,name=jitter_percent,json=jitterPercent,proto3" json:"jitter_percent,omitempty"`
+	Abort         FaultAbort `protobuf:"varint,5,opt,name=abort,proto3,enum=fairlead.agent.v1.FaultAbort" json:"abort,omitempty"`
+	// With FAULT_ABORT_RESPONSE.
+	Status        int32  `protobuf:"varint,6,opt,name=status,proto3" json:"status,omitempty"`
+	GrpcStatus    uint32 `protobuf:"varint,7,opt,name=grpc_status,json=grpcStatus,proto3" json:"grpc_status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Faults) Reset() {
+	*x = Faults{}
+	mi := &file_policy_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Faults) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Faults) ProtoMessage() {}
+
+func (x *Faults) ProtoReflect() protoreflect.Message {
+	mi := &file_policy_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Faults.ProtoReflect.Descriptor instead.
+func (*Faults) Descriptor() ([]byte, []int) {
+	return file_policy_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Faults) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *Faults) GetPercent() int32 {
+	if x != nil {
+		return x.Percent
+	}
+	return 0
+}
+
+func (x *Faults) GetDelay() int64 {
+	if x != nil {
+		return x.Delay
+	}
+	return 0
+}
+
+func (x *Faults) GetJitterPercent() int32 {
+	if x != nil {
+		return x.JitterPercent
+	}
+	return 0
+}
+
+func (x *Faults) GetAbort() FaultAbort {
+	if x != nil {
+		return x.Abort
+	}
+	return FaultAbort_FAULT_ABORT_UNSPECIFIED
+}
+
+func (x *Faults) GetStatus() int32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *Faults) GetGrpcStatus() uint32 {
+	if x != nil {
+		return x.GrpcStatus
+	}
+	return 0
+}
+
 type Fallback struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	CircuitOpen      bool                   `protobuf:"varint,1,opt,name=circuit_open,json=circuitOpen,proto3" json:"circuit_open,omitempty"`
@@ -2055,7 +2212,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2224,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[15]
+	mi := &file_policy_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2237,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{15}
+	return file_policy_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Fallback) GetCircuitOpen() bool {
@@ -2129,7 +2286,7 @@ type FallbackResponse struct {
 
 func (x *FallbackResponse) Reset() {
 	*x = FallbackResponse{}
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2298,7 @@ func (x *FallbackResponse) String() string {
 func (*FallbackResponse) ProtoMessage() {}
 
 func (x *FallbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[16]
+	mi := &file_policy_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2311,7 @@ func (x *FallbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FallbackResponse.ProtoReflect.Descriptor instead.
 func (*FallbackResponse) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{16}
+	return file_policy_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FallbackResponse) GetStatus() int32 {
@@ -2198,7 +2355,7 @@ type Timeouts struct {
 
 func (x *Timeouts) Reset() {
 	*x = Timeouts{}
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2367,7 @@ func (x *Timeouts) String() string {
 func (*Timeouts) ProtoMessage() {}
 
 func (x *Timeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[17]
+	mi := &file_policy_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2380,7 @@ func (x *Timeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeouts.ProtoReflect.Descriptor instead.
 func (*Timeouts) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{17}
+	return file_policy_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Timeouts) GetConnect() int64 {
@@ -2310,7 +2467,7 @@ type Adaptive struct {
 
 func (x *Adaptive) Reset() {
 	*x = Adaptive{}
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2479,7 @@ func (x *Adaptive) String() string {
 func (*Adaptive) ProtoMessage() {}
 
 func (x *Adaptive) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[18]
+	mi := &file_policy_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2492,7 @@ func (x *Adaptive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adaptive.ProtoReflect.Descriptor instead.
 func (*Adaptive) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{18}
+	return file_policy_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Adaptive) GetMin() int64 {
@@ -2393,7 +2550,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2405,7 +2562,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[19]
+	mi := &file_policy_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2418,7 +2575,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{19}
+	return file_policy_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Retry) GetMaxRetries() int32 {
@@ -2552,7 +2709,7 @@ type Hedging struct {
 
 func (x *Hedging) Reset() {
 	*x = Hedging{}
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +2721,7 @@ func (x *Hedging) String() string {
 func (*Hedging) ProtoMessage() {}
 
 func (x *Hedging) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[20]
+	mi := &file_policy_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +2734,7 @@ func (x *Hedging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hedging.ProtoReflect.Descriptor instead.
 func (*Hedging) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{20}
+	return file_policy_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Hedging) GetMax() int32 {
@@ -2612,7 +2769,7 @@ type StatusRange struct {
 
 func (x *StatusRange) Reset() {
 	*x = StatusRange{}
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2624,7 +2781,7 @@ func (x *StatusRange) String() string {
 func (*StatusRange) ProtoMessage() {}
 
 func (x *StatusRange) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[21]
+	mi := &file_policy_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2637,7 +2794,7 @@ func (x *StatusRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRange.ProtoReflect.Descriptor instead.
 func (*StatusRange) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{21}
+	return file_policy_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StatusRange) GetFrom() uint32 {
@@ -2664,7 +2821,7 @@ type HeaderMatch struct {
 
 func (x *HeaderMatch) Reset() {
 	*x = HeaderMatch{}
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2676,7 +2833,7 @@ func (x *HeaderMatch) String() string {
 func (*HeaderMatch) ProtoMessage() {}
 
 func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[22]
+	mi := &file_policy_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2689,7 +2846,7 @@ func (x *HeaderMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeaderMatch.ProtoReflect.Descriptor instead.
 func (*HeaderMatch) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{22}
+	return file_policy_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HeaderMatch) GetName() string {
@@ -2719,7 +2876,7 @@ type RetryOverride struct {
 
 func (x *RetryOverride) Reset() {
 	*x = RetryOverride{}
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +2888,7 @@ func (x *RetryOverride) String() string {
 func (*RetryOverride) ProtoMessage() {}
 
 func (x *RetryOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[23]
+	mi := &file_policy_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2744,7 +2901,7 @@ func (x *RetryOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryOverride.ProtoReflect.Descriptor instead.
 func (*RetryOverride) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{23}
+	return file_policy_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RetryOverride) GetOn() []Condition {
@@ -2796,7 +2953,7 @@ type Backoff struct {
 
 func (x *Backoff) Reset() {
 	*x = Backoff{}
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2808,7 +2965,7 @@ func (x *Backoff) String() string {
 func (*Backoff) ProtoMessage() {}
 
 func (x *Backoff) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[24]
+	mi := &file_policy_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2821,7 +2978,7 @@ func (x *Backoff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backoff.ProtoReflect.Descriptor instead.
 func (*Backoff) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{24}
+	return file_policy_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Backoff) GetStrategy() Strategy {
@@ -2877,7 +3034,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +3046,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[25]
+	mi := &file_policy_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3059,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{25}
+	return file_policy_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Budget) GetPercent() int32 {
@@ -2949,7 +3106,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2961,7 +3118,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[26]
+	mi := &file_policy_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2974,7 +3131,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{26}
+	return file_policy_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Pool) GetMaxConnections() int32 {
@@ -3099,7 +3256,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3111,7 +3268,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[27]
+	mi := &file_policy_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3124,7 +3281,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{27}
+	return file_policy_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Breaker) GetConsecutiveFailures() int32 {
@@ -3236,7 +3393,7 @@ type ErrorRate struct {
 
 func (x *ErrorRate) Reset() {
 	*x = ErrorRate{}
-	mi := &file_policy_proto_msgTypes[28]
+	mi := &file_policy_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3405,7 @@ func (x *ErrorRate) String() string {
 func (*ErrorRate) ProtoMessage() {}
 
 func (x *ErrorRate) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[28]
+	mi := &file_policy_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3418,7 @@ func (x *ErrorRate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorRate.ProtoReflect.Descriptor instead.
 func (*ErrorRate) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{28}
+	return file_policy_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ErrorRate) GetPercent() int32 {
@@ -3297,7 +3454,7 @@ type SlowCalls struct {
 
 func (x *SlowCalls) Reset() {
 	*x = SlowCalls{}
-	mi := &file_policy_proto_msgTypes[29]
+	mi := &file_policy_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3309,7 +3466,7 @@ func (x *SlowCalls) String() string {
 func (*SlowCalls) ProtoMessage() {}
 
 func (x *SlowCalls) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[29]
+	mi := &file_policy_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3322,7 +3479,7 @@ func (x *SlowCalls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlowCalls.ProtoReflect.Descriptor instead.
 func (*SlowCalls) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{29}
+	return file_policy_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SlowCalls) GetThreshold() int64 {
@@ -3370,7 +3527,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_policy_proto_msgTypes[30]
+	mi := &file_policy_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3539,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[30]
+	mi := &file_policy_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3552,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{30}
+	return file_policy_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RateLimit) GetRequests() int32 {
@@ -3454,7 +3611,7 @@ type Concurrency struct {
 
 func (x *Concurrency) Reset() {
 	*x = Concurrency{}
-	mi := &file_policy_proto_msgTypes[31]
+	mi := &file_policy_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3466,7 +3623,7 @@ func (x *Concurrency) String() string {
 func (*Concurrency) ProtoMessage() {}
 
 func (x *Concurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[31]
+	mi := &file_policy_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3479,7 +3636,7 @@ func (x *Concurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Concurrency.ProtoReflect.Descriptor instead.
 func (*Concurrency) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{31}
+	return file_policy_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Concurrency) GetMax() int32 {
@@ -3527,7 +3684,7 @@ type AdaptiveConcurrency struct {
 
 func (x *AdaptiveConcurrency) Reset() {
 	*x = AdaptiveConcurrency{}
-	mi := &file_policy_proto_msgTypes[32]
+	mi := &file_policy_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3539,7 +3696,7 @@ func (x *AdaptiveConcurrency) String() string {
 func (*AdaptiveConcurrency) ProtoMessage() {}
 
 func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[32]
+	mi := &file_policy_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3552,7 +3709,7 @@ func (x *AdaptiveConcurrency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdaptiveConcurrency.ProtoReflect.Descriptor instead.
 func (*AdaptiveConcurrency) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{32}
+	return file_policy_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AdaptiveConcurrency) GetMin() int32 {
@@ -3586,7 +3743,7 @@ type Destination struct {
 
 func (x *Destination) Reset() {
 	*x = Destination{}
-	mi := &file_policy_proto_msgTypes[33]
+	mi := &file_policy_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3598,7 +3755,7 @@ func (x *Destination) String() string {
 func (*Destination) ProtoMessage() {}
 
 func (x *Destination) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[33]
+	mi := &file_policy_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3611,7 +3768,7 @@ func (x *Destination) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Destination.ProtoReflect.Descriptor instead.
 func (*Destination) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{33}
+	return file_policy_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Destination) GetName() string {
@@ -3670,7 +3827,7 @@ type DestinationPort struct {
 
 func (x *DestinationPort) Reset() {
 	*x = DestinationPort{}
-	mi := &file_policy_proto_msgTypes[34]
+	mi := &file_policy_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3682,7 +3839,7 @@ func (x *DestinationPort) String() string {
 func (*DestinationPort) ProtoMessage() {}
 
 func (x *DestinationPort) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[34]
+	mi := &file_policy_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3695,7 +3852,7 @@ func (x *DestinationPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestinationPort.ProtoReflect.Descriptor instead.
 func (*DestinationPort) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{34}
+	return file_policy_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DestinationPort) GetPort() uint32 {
@@ -3740,7 +3897,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_policy_proto_msgTypes[35]
+	mi := &file_policy_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3752,7 +3909,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[35]
+	mi := &file_policy_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3765,7 +3922,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{35}
+	return file_policy_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -3814,7 +3971,7 @@ type Roots struct {
 
 func (x *Roots) Reset() {
 	*x = Roots{}
-	mi := &file_policy_proto_msgTypes[36]
+	mi := &file_policy_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3826,7 +3983,7 @@ func (x *Roots) String() string {
 func (*Roots) ProtoMessage() {}
 
 func (x *Roots) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[36]
+	mi := &file_policy_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3839,7 +3996,7 @@ func (x *Roots) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Roots.ProtoReflect.Descriptor instead.
 func (*Roots) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{36}
+	return file_policy_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Roots) GetName() string {
@@ -3870,7 +4027,7 @@ type KeyPair struct {
 
 func (x *KeyPair) Reset() {
 	*x = KeyPair{}
-	mi := &file_policy_proto_msgTypes[37]
+	mi := &file_policy_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3882,7 +4039,7 @@ func (x *KeyPair) String() string {
 func (*KeyPair) ProtoMessage() {}
 
 func (x *KeyPair) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[37]
+	mi := &file_policy_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3895,7 +4052,7 @@ func (x *KeyPair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyPair.ProtoReflect.Descriptor instead.
 func (*KeyPair) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{37}
+	return file_policy_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *KeyPair) GetName() string {
@@ -3931,7 +4088,7 @@ type Credentials struct {
 
 func (x *Credentials) Reset() {
 	*x = Credentials{}
-	mi := &file_policy_proto_msgTypes[38]
+	mi := &file_policy_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3943,7 +4100,7 @@ func (x *Credentials) String() string {
 func (*Credentials) ProtoMessage() {}
 
 func (x *Credentials) ProtoReflect() protoreflect.Message {
-	mi := &file_policy_proto_msgTypes[38]
+	mi := &file_policy_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3956,7 +4113,7 @@ func (x *Credentials) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credentials.ProtoReflect.Descriptor instead.
 func (*Credentials) Descriptor() ([]byte, []int) {
-	return file_policy_proto_rawDescGZIP(), []int{38}
+	return file_policy_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Credentials) GetName() string {
@@ -4070,7 +4227,7 @@ const file_policy_proto_rawDesc = "" +
 	"\x12RequestHeaderMatch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x1d.fairlead.agent.v1.ValueMatchR\x04type\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\tR\x05value\"\xf1\x04\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\"\xa4\x05\n" +
 	"\bSettings\x127\n" +
 	"\btimeouts\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.TimeoutsR\btimeouts\x12.\n" +
 	"\x05retry\x18\x02 \x01(\v2\x18.fairlead.agent.v1.RetryR\x05retry\x12+\n" +
@@ -4083,11 +4240,21 @@ const file_policy_proto_rawDesc = "" +
 	"rate_limit\x18\a \x01(\v2\x1c.fairlead.agent.v1.RateLimitR\trateLimit\x12@\n" +
 	"\vconcurrency\x18\b \x01(\v2\x1e.fairlead.agent.v1.ConcurrencyR\vconcurrency\x127\n" +
 	"\bfallback\x18\n" +
-	" \x01(\v2\x1b.fairlead.agent.v1.FallbackR\bfallback\x12%\n" +
+	" \x01(\v2\x1b.fairlead.agent.v1.FallbackR\bfallback\x121\n" +
+	"\x06faults\x18\v \x01(\v2\x19.fairlead.agent.v1.FaultsR\x06faults\x12%\n" +
 	"\x0eattempt_header\x18\f \x01(\bR\rattemptHeader\x124\n" +
 	"\atracing\x18\x0e \x01(\v2\x1a.fairlead.agent.v1.TracingR\atracing\"0\n" +
 	"\aTracing\x12%\n" +
-	"\x0esample_percent\x18\x01 \x01(\x05R\rsamplePercent\"\xfb\x01\n" +
+	"\x0esample_percent\x18\x01 \x01(\x05R\rsamplePercent\"\xe3\x01\n" +
+	"\x06Faults\x12\x14\n" +
+	"\x05until\x18\x01 \x01(\x03R\x05until\x12\x18\n" +
+	"\apercent\x18\x02 \x01(\x05R\apercent\x12\x14\n" +
+	"\x05delay\x18\x03 \x01(\x03R\x05delay\x12%\n" +
+	"\x0ejitter_percent\x18\x04 \x01(\x05R\rjitterPercent\x123\n" +
+	"\x05abort\x18\x05 \x01(\x0e2\x1d.fairlead.agent.v1.FaultAbortR\x05abort\x12\x16\n" +
+	"\x06status\x18\x06 \x01(\x05R\x06status\x12\x1f\n" +
+	"\vgrpc_status\x18\a \x01(\rR\n" +
+	"grpcStatus\"\xfb\x01\n" +
 	"\bFallback\x12!\n" +
 	"\fcircuit_open\x18\x01 \x01(\bR\vcircuitOpen\x12+\n" +
 	"\x11retries_exhausted\x18\x02 \x01(\bR\x10retriesExhausted\x12!\n" +
@@ -4308,7 +4475,13 @@ const file_policy_proto_rawDesc = "" +
 	"\x0fVALUE_MATCH_ANY\x10\x01\x12\x15\n" +
 	"\x11VALUE_MATCH_EXACT\x10\x02\x12\x16\n" +
 	"\x12VALUE_MATCH_PREFIX\x10\x03\x12\"\n" +
-	"\x1eVALUE_MATCH_REGULAR_EXPRESSION\x10\x04*\xe6\x02\n" +
+	"\x1eVALUE_MATCH_REGULAR_EXPRESSION\x10\x04*p\n" +
+	"\n" +
+	"FaultAbort\x12\x1b\n" +
+	"\x17FAULT_ABORT_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10FAULT_ABORT_NONE\x10\x01\x12\x18\n" +
+	"\x14FAULT_ABORT_RESPONSE\x10\x02\x12\x15\n" +
+	"\x11FAULT_ABORT_RESET\x10\x03*\xe6\x02\n" +
 	"\tCondition\x12\x19\n" +
 	"\x15CONDITION_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19CONDITION_CONNECT_FAILURE\x10\x01\x12\x1c\n" +
@@ -4375,8 +4548,8 @@ func file_policy_proto_rawDescGZIP() []byte {
 	return file_policy_proto_rawDescData
 }
 
-var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 15)
-var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 16)
+var file_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_policy_proto_goTypes = []any{
 	(PolicyKind)(0),             // 0: fairlead.agent.v1.PolicyKind
 	(Mode)(0),                   // 1: fairlead.agent.v1.Mode
@@ -4385,120 +4558,124 @@ var file_policy_proto_goTypes = []any{
 	(TLSMode)(0),                // 4: fairlead.agent.v1.TLSMode
 	(PathMatch)(0),              // 5: fairlead.agent.v1.PathMatch
 	(ValueMatch)(0),             // 6: fairlead.agent.v1.ValueMatch
-	(Condition)(0),              // 7: fairlead.agent.v1.Condition
-	(Idempotency)(0),            // 8: fairlead.agent.v1.Idempotency
-	(Strategy)(0),               // 9: fairlead.agent.v1.Strategy
-	(Jitter)(0),                 // 10: fairlead.agent.v1.Jitter
-	(BreakerScope)(0),           // 11: fairlead.agent.v1.BreakerScope
-	(Sharing)(0),                // 12: fairlead.agent.v1.Sharing
-	(LoadBalancing)(0),          // 13: fairlead.agent.v1.LoadBalancing
-	(AccessLog)(0),              // 14: fairlead.agent.v1.AccessLog
-	(*Workload)(nil),            // 15: fairlead.agent.v1.Workload
-	(*Owner)(nil),               // 16: fairlead.agent.v1.Owner
-	(*Profile)(nil),             // 17: fairlead.agent.v1.Profile
-	(*PolicyID)(nil),            // 18: fairlead.agent.v1.PolicyID
-	(*Binding)(nil),             // 19: fairlead.agent.v1.Binding
-	(*ForcedBreaker)(nil),       // 20: fairlead.agent.v1.ForcedBreaker
-	(*Target)(nil),              // 21: fairlead.agent.v1.Target
-	(*Via)(nil),                 // 22: fairlead.agent.v1.Via
-	(*TLS)(nil),                 // 23: fairlead.agent.v1.TLS
-	(*Prefix)(nil),              // 24: fairlead.agent.v1.Prefix
-	(*Rule)(nil),                // 25: fairlead.agent.v1.Rule
-	(*RequestMatch)(nil),        // 26: fairlead.agent.v1.RequestMatch
-	(*RequestHeaderMatch)(nil),  // 27: fairlead.agent.v1.RequestHeaderMatch
-	(*Settings)(nil),            // 28: fairlead.agent.v1.Settings
-	(*Tracing)(nil),             // 29: fairlead.agent.v1.Tracing
-	(*Fallback)(nil),            // 30: fairlead.agent.v1.Fallback
-	(*FallbackResponse)(nil),    // 31: fairlead.agent.v1.FallbackResponse
-	(*Timeouts)(nil),            // 32: fairlead.agent.v1.Timeouts
-	(*Adaptive)(nil),            // 33: fairlead.agent.v1.Adaptive
-	(*Retry)(nil),               // 34: fairlead.agent.v1.Retry
-	(*Hedging)(nil),             // 35: fairlead.agent.v1.Hedging
-	(*StatusRange)(nil),         // 36: fairlead.agent.v1.StatusRange
-	(*HeaderMatch)(nil),         // 37: fairlead.agent.v1.HeaderMatch
-	(*RetryOverride)(nil),       // 38: fairlead.agent.v1.RetryOverride
-	(*Backoff)(nil),             // 39: fairlead.agent.v1.Backoff
-	(*Budget)(nil),              // 40: fairlead.agent.v1.Budget
-	(*Pool)(nil),                // 41: fairlead.agent.v1.Pool
-	(*Breaker)(nil),             // 42: fairlead.agent.v1.Breaker
-	(*ErrorRate)(nil),           // 43: fairlead.agent.v1.ErrorRate
-	(*SlowCalls)(nil),           // 44: fairlead.agent.v1.SlowCalls
-	(*RateLimit)(nil),           // 45: fairlead.agent.v1.RateLimit
-	(*Concurrency)(nil),         // 46: fairlead.agent.v1.Concurrency
-	(*AdaptiveConcurrency)(nil), // 47: fairlead.agent.v1.AdaptiveConcurrency
-	(*Destination)(nil),         // 48: fairlead.agent.v1.Destination
-	(*DestinationPort)(nil),     // 49: fairlead.agent.v1.DestinationPort
-	(*Endpoint)(nil),            // 50: fairlead.agent.v1.Endpoint
-	(*Roots)(nil),               // 51: fairlead.agent.v1.Roots
-	(*KeyPair)(nil),             // 52: fairlead.agent.v1.KeyPair
-	(*Credentials)(nil),         // 53: fairlead.agent.v1.Credentials
+	(FaultAbort)(0),             // 7: fairlead.agent.v1.FaultAbort
+	(Condition)(0),              // 8: fairlead.agent.v1.Condition
+	(Idempotency)(0),            // 9: fairlead.agent.v1.Idempotency
+	(Strategy)(0),               // 10: fairlead.agent.v1.Strategy
+	(Jitter)(0),                 // 11: fairlead.agent.v1.Jitter
+	(BreakerScope)(0),           // 12: fairlead.agent.v1.BreakerScope
+	(Sharing)(0),                // 13: fairlead.agent.v1.Sharing
+	(LoadBalancing)(0),          // 14: fairlead.agent.v1.LoadBalancing
+	(AccessLog)(0),              // 15: fairlead.agent.v1.AccessLog
+	(*Workload)(nil),            // 16: fairlead.agent.v1.Workload
+	(*Owner)(nil),               // 17: fairlead.agent.v1.Owner
+	(*Profile)(nil),             // 18: fairlead.agent.v1.Profile
+	(*PolicyID)(nil),            // 19: fairlead.agent.v1.PolicyID
+	(*Binding)(nil),             // 20: fairlead.agent.v1.Binding
+	(*ForcedBreaker)(nil),       // 21: fairlead.agent.v1.ForcedBreaker
+	(*Target)(nil),              // 22: fairlead.agent.v1.Target
+	(*Via)(nil),                 // 23: fairlead.agent.v1.Via
+	(*TLS)(nil),                 // 24: fairlead.agent.v1.TLS
+	(*Prefix)(nil),              // 25: fairlead.agent.v1.Prefix
+	(*Rule)(nil),                // 26: fairlead.agent.v1.Rule
+	(*RequestMatch)(nil),        // 27: fairlead.agent.v1.RequestMatch
+	(*RequestHeaderMatch)(nil),  // 28: fairlead.agent.v1.RequestHeaderMatch
+	(*Settings)(nil),            // 29: fairlead.agent.v1.Settings
+	(*Tracing)(nil),             // 30: fairlead.agent.v1.Tracing
+	(*Faults)(nil),              // 31: fairlead.agent.v1.Faults
+	(*Fallback)(nil),            // 32: fairlead.agent.v1.Fallback
+	(*FallbackResponse)(nil),    // 33: fairlead.agent.v1.FallbackResponse
+	(*Timeouts)(nil),            // 34: fairlead.agent.v1.Timeouts
+	(*Adaptive)(nil),            // 35: fairlead.agent.v1.Adaptive
+	(*Retry)(nil),               // 36: fairlead.agent.v1.Retry
+	(*Hedging)(nil),             // 37: fairlead.agent.v1.Hedging
+	(*StatusRange)(nil),         // 38: fairlead.agent.v1.StatusRange
+	(*HeaderMatch)(nil),         // 39: fairlead.agent.v1.HeaderMatch
+	(*RetryOverride)(nil),       // 40: fairlead.agent.v1.RetryOverride
+	(*Backoff)(nil),             // 41: fairlead.agent.v1.Backoff
+	(*Budget)(nil),              // 42: fairlead.agent.v1.Budget
+	(*Pool)(nil),                // 43: fairlead.agent.v1.Pool
+	(*Breaker)(nil),             // 44: fairlead.agent.v1.Breaker
+	(*ErrorRate)(nil),           // 45: fairlead.agent.v1.ErrorRate
+	(*SlowCalls)(nil),           // 46: fairlead.agent.v1.SlowCalls
+	(*RateLimit)(nil),           // 47: fairlead.agent.v1.RateLimit
+	(*Concurrency)(nil),         // 48: fairlead.agent.v1.Concurrency
+	(*AdaptiveConcurrency)(nil), // 49: fairlead.agent.v1.AdaptiveConcurrency
+	(*Destination)(nil),         // 50: fairlead.agent.v1.Destination
+	(*DestinationPort)(nil),     // 51: fairlead.agent.v1.DestinationPort
+	(*Endpoint)(nil),            // 52: fairlead.agent.v1.Endpoint
+	(*Roots)(nil),               // 53: fairlead.agent.v1.Roots
+	(*KeyPair)(nil),             // 54: fairlead.agent.v1.KeyPair
+	(*Credentials)(nil),         // 55: fairlead.agent.v1.Credentials
 }
 var file_policy_proto_depIdxs = []int32{
-	16, // 0: fairlead.agent.v1.Workload.owner:type_name -> fairlead.agent.v1.Owner
-	19, // 1: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
+	17, // 0: fairlead.agent.v1.Workload.owner:type_name -> fairlead.agent.v1.Owner
+	20, // 1: fairlead.agent.v1.Profile.bindings:type_name -> fairlead.agent.v1.Binding
 	0,  // 2: fairlead.agent.v1.PolicyID.kind:type_name -> fairlead.agent.v1.PolicyKind
-	18, // 3: fairlead.agent.v1.Binding.policy:type_name -> fairlead.agent.v1.PolicyID
-	18, // 4: fairlead.agent.v1.Binding.merged:type_name -> fairlead.agent.v1.PolicyID
+	19, // 3: fairlead.agent.v1.Binding.policy:type_name -> fairlead.agent.v1.PolicyID
+	19, // 4: fairlead.agent.v1.Binding.merged:type_name -> fairlead.agent.v1.PolicyID
 	1,  // 5: fairlead.agent.v1.Binding.mode:type_name -> fairlead.agent.v1.Mode
-	21, // 6: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
-	28, // 7: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
-	25, // 8: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
-	20, // 9: fairlead.agent.v1.Binding.forced_breaker:type_name -> fairlead.agent.v1.ForcedBreaker
+	22, // 6: fairlead.agent.v1.Binding.to:type_name -> fairlead.agent.v1.Target
+	29, // 7: fairlead.agent.v1.Binding.base:type_name -> fairlead.agent.v1.Settings
+	26, // 8: fairlead.agent.v1.Binding.rules:type_name -> fairlead.agent.v1.Rule
+	21, // 9: fairlead.agent.v1.Binding.forced_breaker:type_name -> fairlead.agent.v1.ForcedBreaker
 	2,  // 10: fairlead.agent.v1.Target.kind:type_name -> fairlead.agent.v1.TargetKind
 	3,  // 11: fairlead.agent.v1.Target.protocol:type_name -> fairlead.agent.v1.Protocol
-	24, // 12: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
-	24, // 13: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
-	23, // 14: fairlead.agent.v1.Target.tls:type_name -> fairlead.agent.v1.TLS
-	22, // 15: fairlead.agent.v1.Target.via:type_name -> fairlead.agent.v1.Via
+	25, // 12: fairlead.agent.v1.Target.block:type_name -> fairlead.agent.v1.Prefix
+	25, // 13: fairlead.agent.v1.Target.except:type_name -> fairlead.agent.v1.Prefix
+	24, // 14: fairlead.agent.v1.Target.tls:type_name -> fairlead.agent.v1.TLS
+	23, // 15: fairlead.agent.v1.Target.via:type_name -> fairlead.agent.v1.Via
 	4,  // 16: fairlead.agent.v1.TLS.mode:type_name -> fairlead.agent.v1.TLSMode
-	26, // 17: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
-	28, // 18: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
+	27, // 17: fairlead.agent.v1.Rule.match:type_name -> fairlead.agent.v1.RequestMatch
+	29, // 18: fairlead.agent.v1.Rule.settings:type_name -> fairlead.agent.v1.Settings
 	5,  // 19: fairlead.agent.v1.RequestMatch.path_type:type_name -> fairlead.agent.v1.PathMatch
-	27, // 20: fairlead.agent.v1.RequestMatch.headers:type_name -> fairlead.agent.v1.RequestHeaderMatch
+	28, // 20: fairlead.agent.v1.RequestMatch.headers:type_name -> fairlead.agent.v1.RequestHeaderMatch
 	6,  // 21: fairlead.agent.v1.RequestHeaderMatch.type:type_name -> fairlead.agent.v1.ValueMatch
-	32, // 22: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
-	34, // 23: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
-	41, // 24: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
-	42, // 25: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
-	13, // 26: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
-	14, // 27: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
-	45, // 28: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
-	46, // 29: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
-	30, // 30: fairlead.agent.v1.Settings.fallback:type_name -> fairlead.agent.v1.Fallback
-	29, // 31: fairlead.agent.v1.Settings.tracing:type_name -> fairlead.agent.v1.Tracing
-	31, // 32: fairlead.agent.v1.Fallback.response:type_name -> fairlead.agent.v1.FallbackResponse
-	21, // 33: fairlead.agent.v1.Fallback.destination:type_name -> fairlead.agent.v1.Target
-	37, // 34: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
-	33, // 35: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
-	7,  // 36: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
-	36, // 37: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	37, // 38: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
-	38, // 39: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
-	39, // 40: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
-	8,  // 41: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
-	40, // 42: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
-	35, // 43: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
-	7,  // 44: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
-	39, // 45: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
-	36, // 46: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
-	9,  // 47: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
-	10, // 48: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
-	43, // 49: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
-	44, // 50: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
-	7,  // 51: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
-	11, // 52: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
-	12, // 53: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
-	36, // 54: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
-	12, // 55: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
-	47, // 56: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
-	12, // 57: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
-	49, // 58: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
-	50, // 59: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	34, // 22: fairlead.agent.v1.Settings.timeouts:type_name -> fairlead.agent.v1.Timeouts
+	36, // 23: fairlead.agent.v1.Settings.retry:type_name -> fairlead.agent.v1.Retry
+	43, // 24: fairlead.agent.v1.Settings.pool:type_name -> fairlead.agent.v1.Pool
+	44, // 25: fairlead.agent.v1.Settings.breaker:type_name -> fairlead.agent.v1.Breaker
+	14, // 26: fairlead.agent.v1.Settings.load_balancing:type_name -> fairlead.agent.v1.LoadBalancing
+	15, // 27: fairlead.agent.v1.Settings.access_log:type_name -> fairlead.agent.v1.AccessLog
+	47, // 28: fairlead.agent.v1.Settings.rate_limit:type_name -> fairlead.agent.v1.RateLimit
+	48, // 29: fairlead.agent.v1.Settings.concurrency:type_name -> fairlead.agent.v1.Concurrency
+	32, // 30: fairlead.agent.v1.Settings.fallback:type_name -> fairlead.agent.v1.Fallback
+	31, // 31: fairlead.agent.v1.Settings.faults:type_name -> fairlead.agent.v1.Faults
+	30, // 32: fairlead.agent.v1.Settings.tracing:type_name -> fairlead.agent.v1.Tracing
+	7,  // 33: fairlead.agent.v1.Faults.abort:type_name -> fairlead.agent.v1.FaultAbort
+	33, // 34: fairlead.agent.v1.Fallback.response:type_name -> fairlead.agent.v1.FallbackResponse
+	22, // 35: fairlead.agent.v1.Fallback.destination:type_name -> fairlead.agent.v1.Target
+	39, // 36: fairlead.agent.v1.FallbackResponse.headers:type_name -> fairlead.agent.v1.HeaderMatch
+	35, // 37: fairlead.agent.v1.Timeouts.adaptive:type_name -> fairlead.agent.v1.Adaptive
+	8,  // 38: fairlead.agent.v1.Retry.on:type_name -> fairlead.agent.v1.Condition
+	38, // 39: fairlead.agent.v1.Retry.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	39, // 40: fairlead.agent.v1.Retry.response_headers:type_name -> fairlead.agent.v1.HeaderMatch
+	40, // 41: fairlead.agent.v1.Retry.overrides:type_name -> fairlead.agent.v1.RetryOverride
+	41, // 42: fairlead.agent.v1.Retry.backoff:type_name -> fairlead.agent.v1.Backoff
+	9,  // 43: fairlead.agent.v1.Retry.idempotency:type_name -> fairlead.agent.v1.Idempotency
+	42, // 44: fairlead.agent.v1.Retry.budget:type_name -> fairlead.agent.v1.Budget
+	37, // 45: fairlead.agent.v1.Retry.hedging:type_name -> fairlead.agent.v1.Hedging
+	8,  // 46: fairlead.agent.v1.RetryOverride.on:type_name -> fairlead.agent.v1.Condition
+	41, // 47: fairlead.agent.v1.RetryOverride.backoff:type_name -> fairlead.agent.v1.Backoff
+	38, // 48: fairlead.agent.v1.RetryOverride.status_codes:type_name -> fairlead.agent.v1.StatusRange
+	10, // 49: fairlead.agent.v1.Backoff.strategy:type_name -> fairlead.agent.v1.Strategy
+	11, // 50: fairlead.agent.v1.Backoff.jitter:type_name -> fairlead.agent.v1.Jitter
+	45, // 51: fairlead.agent.v1.Breaker.error_rate:type_name -> fairlead.agent.v1.ErrorRate
+	46, // 52: fairlead.agent.v1.Breaker.slow_calls:type_name -> fairlead.agent.v1.SlowCalls
+	8,  // 53: fairlead.agent.v1.Breaker.failure_on:type_name -> fairlead.agent.v1.Condition
+	12, // 54: fairlead.agent.v1.Breaker.scope:type_name -> fairlead.agent.v1.BreakerScope
+	13, // 55: fairlead.agent.v1.Breaker.sharing:type_name -> fairlead.agent.v1.Sharing
+	38, // 56: fairlead.agent.v1.Breaker.failure_status:type_name -> fairlead.agent.v1.StatusRange
+	13, // 57: fairlead.agent.v1.RateLimit.scope:type_name -> fairlead.agent.v1.Sharing
+	49, // 58: fairlead.agent.v1.Concurrency.adaptive:type_name -> fairlead.agent.v1.AdaptiveConcurrency
+	13, // 59: fairlead.agent.v1.Concurrency.scope:type_name -> fairlead.agent.v1.Sharing
+	51, // 60: fairlead.agent.v1.Destination.ports:type_name -> fairlead.agent.v1.DestinationPort
+	52, // 61: fairlead.agent.v1.DestinationPort.described:type_name -> fairlead.agent.v1.Endpoint
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_policy_proto_init() }
@@ -4506,14 +4683,14 @@ func file_policy_proto_init() {
 	if File_policy_proto != nil {
 		return
 	}
-	file_policy_proto_msgTypes[17].OneofWrappers = []any{}
+	file_policy_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_policy_proto_rawDesc), len(file_policy_proto_rawDesc)),
-			NumEnums:      15,
-			NumMessages:   39,
+			NumEnums:      16,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -44,9 +44,16 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	switch answer {
 	case upstream.Ready, upstream.Dial:
 	case upstream.Overflow:
+		if a.Start == call.Hedged {
+			return upstream.Lease{}, x.Call.Unplaced(x.Now, a.Attempt)
+		}
 		x.Detail = routes.DetailQueueFull
 		return upstream.Lease{}, x.Call.LocalReject(x.Now, a.Attempt, call.Overflow)
 	case upstream.Parked:
+		if a.Start == call.Hedged { // which waits for no place
+			x.cancelSlot()
+			return upstream.Lease{}, x.Call.Unplaced(x.Now, a.Attempt)
+		}
 		if next, ok := x.queue(p, a); !ok {
 			return upstream.Lease{}, next
 		}

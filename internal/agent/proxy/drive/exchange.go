@@ -170,6 +170,8 @@ func (x *Exchange) step(p Protocol) (ended bool) {
 			x.action = x.wait(p, a)
 		case call.Park:
 			x.action = x.park(a)
+		case call.Inject:
+			x.action = x.Inject(x.Now, x.AttemptRoute().Recorder(), &x.Call, a)
 		case call.Forward, call.ForwardKept:
 			x.forward(p, a)
 			return true

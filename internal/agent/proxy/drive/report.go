@@ -7,6 +7,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // Record is what is reported of a call: each attempt when it has ended, and at last the call.
@@ -103,6 +104,22 @@ func (r *Record) NoAddress(now time.Time, of *routes.Route, c *call.Call, a call
 	c.Placed(now, a.Attempt, netip.AddrPort{})
 	r.Ended(of.Recorder(), a.Attempt, routes.Attempt{Kind: call.DNSFailed, Start: a.Start, Detail: of.DetailUnknown()})
 	return c.AttemptFailed(now, a.Attempt, call.Failure{Kind: call.DNSFailed})
+}
+
+// Inject reports an attempt that a fault of the policy's has ended, and returns what the call decides.
+//
+//go:noinline
+func (r *Record) Inject(now time.Time, to routes.Recorder, c *call.Call, a call.Action) call.Action {
+	f := c.Fault(now, a.Attempt)
+	t := routes.Attempt{Kind: f.Kind, Status: f.Status, Start: a.Start, Took: f.Took, Detail: routes.DetailFault}
+	if f.GRPCStatus >= 0 {
+		t.GRPC, t.GRPCStatus = true, policy.GRPCStatus(f.GRPCStatus)
+	}
+	if f.Kind == call.AttemptTimeout {
+		t.Detail = DetailOfLimit(c.Limit(a.Attempt))
+	}
+	r.Ended(to, a.Attempt, t)
+	return c.Injected(now, a.Attempt)
 }
 
 // Done is a call that has ended.

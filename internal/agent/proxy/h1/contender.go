@@ -3,6 +3,7 @@ package h1
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"fairlead.dev/fairlead/internal/agent/panics"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
@@ -20,6 +21,10 @@ type contender struct {
 	done   chan struct{} // closed at its end
 
 	stopped atomic.Bool
+
+	sentAt time.Time   // valid once sent
+	sent   atomic.Bool // the request, as a whole
+	noted  bool        // by the session's goroutine: the call knows of it
 
 	// valid at its end
 	dialErr  error
@@ -40,10 +45,7 @@ func (x *exchange) contend(t *attempt, d *drive.Dialling, again bool) {
 func (t *attempt) contends(c *contender) {
 	defer func() {
 		close(c.done)
-		select {
-		case t.x.arrived <- struct{}{}:
-		default: // the session's goroutine is about to look
-		}
+		t.x.lookAgain()
 	}()
 	defer c.panicked.Catch()
 	if c.dial != nil && !t.connects(c) {
@@ -53,8 +55,19 @@ func (t *attempt) contends(c *contender) {
 		if t.err = t.sendAgain(); t.err != nil {
 			return
 		}
+		c.sentAt = time.Now()
+		c.sent.Store(true)
+		t.x.lookAgain()
 	}
 	c.headErr = t.readHeadBeside(c)
+}
+
+// lookAgain has the session's goroutine look at what contenders have come to.
+func (x *exchange) lookAgain() {
+	select {
+	case x.arrived <- struct{}{}:
+	default: // it is about to
+	}
 }
 
 // connects makes the connection, and reports whether the attempt goes on.
@@ -81,6 +94,15 @@ func (c *contender) hasArrived() bool {
 	default:
 		return false
 	}
+}
+
+// justSent reports whether the contender has sent the request, which it does once. c may be nil.
+func (c *contender) justSent() bool {
+	if c == nil || c.noted || !c.sent.Load() {
+		return false
+	}
+	c.noted = true
+	return true
 }
 
 // join takes the attempt back from its goroutine, which has ended or is about to.

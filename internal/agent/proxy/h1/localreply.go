@@ -3,6 +3,7 @@ package h1
 import (
 	"net/http"
 
+	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 )
@@ -16,7 +17,7 @@ func (x *exchange) reject() step {
 	r := http1.Reply{Status: o.Status, Reason: o.Kind.Reason(), ToHead: x.request.Info().Head, RetryAfter: drive.RetryAfter(&o)}
 	// Where the client chose the address, a failure to reach it ends its connection as it would without a proxy, so that the client
 	// looks the name up again.
-	failed := r.Status == http.StatusBadGateway || r.Status == http.StatusGatewayTimeout
+	failed := o.Kind != call.Injected && (r.Status == http.StatusBadGateway || r.Status == http.StatusGatewayTimeout)
 	keep := !(x.Pinned && failed) && x.mayKeep()
 	r.ConnOption = x.connOption(keep)
 	_, err := r.WriteTo(&x.out)

@@ -34,8 +34,10 @@ func (x *exchange) race(a call.Action) call.Action {
 	x.contend(x.cur, nil, false)
 	for {
 		switch {
-		case a.Do == call.StartAttempt && a.Start == call.Hedged:
+		case a.Do == call.StartAttempt && x.Call.Beside(a.Attempt):
 			a = x.startHedge(a)
+		case a.Do == call.Inject:
+			a = x.Inject(x.Now, x.AttemptRoute().Recorder(), &x.Call, a)
 		case a.Do == call.Continue:
 			x.cancelAll(a.Cancel)
 			a = x.awaitAny(a.Until)
@@ -71,6 +73,9 @@ func (x *exchange) awaitAny(until time.Time) call.Action {
 		for t := range x.all {
 			if t.beside.hasArrived() {
 				return x.cameIn(t)
+			}
+			if t.beside.justSent() {
+				return x.Call.RequestWritten(t.beside.sentAt, t.ID)
 			}
 		}
 		switch x.Sleep(until, x.arrived) {

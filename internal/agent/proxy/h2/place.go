@@ -58,13 +58,13 @@ func (s *Session) placed(x *stream, answer upstream.Answer, l upstream.Lease, b 
 		x.phase = joined
 		x.until = x.untilOf(o.call.Placed(s.now, id, x.slot.Host().Addr())).Until
 	case upstream.Parked:
-		if x.lead != nil { // a hedge waits for no place
+		if x.lead != nil || x.action.Start == call.Hedged { // a hedge waits for no place
 			s.unpark(x)
 			return o.call.Unplaced(s.now, id), false
 		}
 		s.parked(x)
 	case upstream.Overflow:
-		if x.lead != nil {
+		if x.lead != nil || x.action.Start == call.Hedged {
 			return o.call.Unplaced(s.now, id), false
 		}
 		x.Detail = routes.DetailQueueFull

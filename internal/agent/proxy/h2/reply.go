@@ -38,8 +38,8 @@ func (x *stream) reject(b *batch) {
 	} else {
 		s.reply(x, r, b)
 	}
-	ownDeadline := o.Kind == call.Deadline && x.call.DeadlineLimit() == call.LimitClient
-	if x.pinned && !ownDeadline && (r.status == http.StatusBadGateway || r.status == http.StatusGatewayTimeout) {
+	reached := o.Kind == call.Injected || o.Kind == call.Deadline && x.call.DeadlineLimit() == call.LimitClient
+	if x.pinned && !reached && (r.status == http.StatusBadGateway || r.status == http.StatusGatewayTimeout) {
 		// Where the client chose the address a failure to reach it ends its connection as it would without a proxy, so that the
 		// client looks the name up again.
 		s.goAway(http2.NoError, b)

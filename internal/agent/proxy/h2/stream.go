@@ -190,6 +190,8 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 			x.phase, x.until = waiting, a.Until
 			s.schedule(x)
 			return
+		case call.Inject:
+			a = s.inject(x, a)
 		case call.StartAttempt:
 			var waits bool
 			if a, waits = s.startAttempt(x, a, b); waits {
@@ -211,13 +213,20 @@ func (s *Session) act(x *stream, a call.Action, b *batch) {
 	}
 }
 
+// inject reports an attempt that a fault has ended.
+//
+//go:noinline
+func (s *Session) inject(x *stream, a call.Action) call.Action {
+	return x.Inject(s.now, x.attemptRecorder(), &x.call, a)
+}
+
 // startAttempt places an attempt, which is a hedge's own doing. waits is as place has it.
 func (s *Session) startAttempt(x *stream, a call.Action, b *batch) (next call.Action, waits bool) {
 	on := x
 	if a.Start == call.FallbackStart {
 		x.fallBack()
 	}
-	if a.Start == call.Hedged {
+	if x.call.Beside(a.Attempt) {
 		on = x.newHedge()
 		x.until = x.call.NextAt()
 	}

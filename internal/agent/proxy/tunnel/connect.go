@@ -120,6 +120,8 @@ func (x *exchange) Attempt(l upstream.Lease, id call.AttemptID, start call.Start
 	if l.Conn == nil {
 		x.server = x.first
 	} else {
+		x.first.Close() // a fault stood in for the attempt that it was for
+		x.first = nil
 		x.server = &ServerConn{Conn: l.Conn.Conn, lease: l}
 		x.Attempted(&drive.Attempt{Lease: l, ID: id, Start: start, Began: x.PlacedAt}, call.OK, 0, routes.NoDetail)
 	}

@@ -1,0 +1,58 @@
+package controller
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/compile"
+)
+
+// A policy is read again when the first of what it says for a time is over.
+func TestAPolicyIsReadAgainWhenItsFaultsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &objectReconciler{}
+		key := objectKey{kind: kindPolicy, namespace: "shop", name: "p"}
+		stamp := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }
+		percent := int32(10)
+		faults := &v1alpha1.Faults{
+			Until: v1alpha1.Timestamp(stamp(time.Minute)), Percent: &percent, Abort: &v1alpha1.FaultAbort{Type: v1alpha1.FaultReset},
+		}
+		src := compile.Source{Body: &v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{Faults: faults}}}
+		for name, tc := range map[string]struct {
+			annotation string
+			want       time.Duration
+		}{
+			"alone":                                  {"", time.Minute},
+			"before an annotation about breakers is": {"open until " + stamp(time.Hour), time.Minute},
+			"after it is":                            {"open until " + stamp(time.Second), time.Second},
+		} {
+			m := &metav1.ObjectMeta{}
+			if tc.annotation != "" {
+				m.Annotations = map[string]string{v1alpha1.AnnotationCircuitBreaker: tc.annotation}
+			}
+			if r.timed(key, &src, m); r.untilNextExpiry() != tc.want || !src.Faults.Set() {
+				t.Errorf("%s: again in %s, %+v", name, r.untilNextExpiry(), src.Faults)
+			}
+		}
+		time.Sleep(time.Minute)
+		if r.timed(key, &src, &metav1.ObjectMeta{}); r.untilNextExpiry() != 0 || src.Faults.Set() {
+			t.Errorf("when they are over: again in %s, %+v", r.untilNextExpiry(), src.Faults)
+		}
+	})
+}
+
+// Who wrote faults, and when, is kept of a policy's managed fields.
+func TestWhoWroteFaultsIsKept(t *testing.T) {
+	p := &v1alpha1.RetryPolicy{}
+	p.ManagedFields = []metav1.ManagedFieldsEntry{
+		{Manager: "gitops", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:retry":{}}}`)},
+		{Manager: "person", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:faults":{"f:until":{}}}}`)},
+	}
+	if _, err := trimManagers(p); err != nil || len(p.ManagedFields) != 1 || p.ManagedFields[0].Manager != "person" {
+		t.Errorf("%v, %+v", err, p.ManagedFields)
+	}
+}

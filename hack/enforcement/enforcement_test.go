@@ -57,6 +57,7 @@ func TestTheTableFindsWhatIsAmiss(t *testing.T) {
 	idle := []compile.Field{{Path: "timeouts.idle", Enforced: true}}
 	held := []declared{
 		{harness, "TestA", "timeouts.idle", http1, nil}, {harness, "TestB", "timeouts.idle", opaque, nil}, {harness, "TestD", "timeouts.idle", http2, nil},
+		{harness, "TestE", "timeouts.idle", grpc, nil},
 	}
 	inClear := slices.Clone(held)
 	inClear[2].notOver = []string{originate}
@@ -67,19 +68,19 @@ func TestTheTableFindsWhatIsAmiss(t *testing.T) {
 	}{
 		"nothing":             {idle, held, ""},
 		"a test is missing":   {idle, held[:1], "timeouts.idle is enforced and no test is declared for it in the driver opaque"},
-		"a field is unknown":  {idle, append(held[:3:3], declared{harness, "TestC", "timeouts.ilde", http1, nil}), "no enforced field"},
-		"a driver is unknown": {idle, append(held[:3:3], declared{harness, "TestC", "timeouts.idle", "http7", nil}), "no enforced field of the driver http7"},
+		"a field is unknown":  {idle, append(held[:4:4], declared{harness, "TestC", "timeouts.ilde", http1, nil}), "no enforced field"},
+		"a driver is unknown": {idle, append(held[:4:4], declared{harness, "TestC", "timeouts.idle", "http7", nil}), "no enforced field of the driver http7"},
 		"a field that is not enforced": {
 			append([]compile.Field{{Path: "retry.hedging.delay"}}, idle...),
-			append(held[:3:3], declared{harness, "TestC", "retry.hedging.delay", http1, nil}), "no enforced field",
+			append(held[:4:4], declared{harness, "TestC", "retry.hedging.delay", http1, nil}), "no enforced field",
 		},
 		"a field without a driver": {append([]compile.Field{{Path: "new.field", Enforced: true}}, idle...), held, "new.field is enforced, and concerns no driver"},
-		"one test for two drivers": {idle, append(held[:3:3], declared{harness, "TestA", "timeouts.idle", opaque, nil}), "declared for timeouts.idle twice"},
+		"one test for two drivers": {idle, append(held[:4:4], declared{harness, "TestA", "timeouts.idle", opaque, nil}), "declared for timeouts.idle twice"},
 		"a test that needs the field": {
-			idle, append(held[:3:3], declared{"internal/agent/call", "TestC", "timeouts.idle", http1, nil}), "can do without a field",
+			idle, append(held[:4:4], declared{"internal/agent/call", "TestC", "timeouts.idle", http1, nil}), "can do without a field",
 		},
 		"a test in the clear alone": {idle, inClear, "no test of the driver http2 can be run over originate"},
-		"one over TLS instead":      {idle, append(inClear[:3:3], declared{harness, "TestC", "timeouts.idle", originate, nil}), ""},
+		"one over TLS instead":      {idle, append(inClear[:4:4], declared{harness, "TestC", "timeouts.idle", originate, nil}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := table(tc.fields, tc.tests)

@@ -18,7 +18,7 @@ type column struct {
 var columns = []column{
 	{"HTTP/1.1", inClear(http1)},
 	{"HTTP/2", inClear(http2)},
-	{"gRPC", inClear(http2, grpc)},
+	{"gRPC", inClear(grpc)},
 	{"TLS, Originate", inTLS(originate)},
 	{"TLS, Intercept", inTLS(intercept)},
 	{"TLS, Passthrough", onPassed},
@@ -45,11 +45,10 @@ func under(path string, blocks []string) bool {
 // everywhere reports whether a field says which calls are governed, or something else that holds for all protocols.
 func everywhere(drivers []string) bool { return slices.Contains(drivers, agent) }
 
-// inClear is what acts on calls that pods make without TLS and that one of some drivers carries.
-func inClear(carriers ...string) func(compile.Field, []string) bool {
+// inClear is what acts on calls that pods make without TLS and that a driver carries.
+func inClear(carrier string) func(compile.Field, []string) bool {
 	return func(f compile.Field, drivers []string) bool {
-		carried := slices.ContainsFunc(carriers, func(d string) bool { return slices.Contains(drivers, d) })
-		return (carried || everywhere(drivers)) && !under(f.Path, secured) && f.Path != "to[].tls.mode"
+		return (slices.Contains(drivers, carrier) || everywhere(drivers)) && !under(f.Path, secured) && f.Path != "to[].tls.mode"
 	}
 }
 

@@ -47,7 +47,7 @@ func TestTheTableOfProtocolsAgreesWithTests(t *testing.T) {
 			return cells[slices.IndexFunc(columns, func(c column) bool { return c.name == name })] == acts
 		}
 		for name, drivers := range map[string][]string{
-			"HTTP/1.1": {http1}, "HTTP/2": {http2}, "gRPC": {http2, grpc}, "TLS, Originate": {originate}, "TLS, Intercept": {intercept}, "TLS, Passthrough": {opaque}, "TCP": {opaque},
+			"HTTP/1.1": {http1}, "HTTP/2": {http2}, "gRPC": {grpc}, "TLS, Originate": {originate}, "TLS, Intercept": {intercept}, "TLS, Passthrough": {opaque}, "TCP": {opaque},
 		} {
 			if says(name) && !held(f.Path, drivers...) && f.Path != spreads {
 				t.Errorf("%s is said to act on %s, and no test holds it there", f.Path, name)

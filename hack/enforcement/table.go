@@ -43,71 +43,57 @@ var concerns = []struct {
 	drivers []string
 }{
 	{"timeouts.tlsHandshake", []string{originate, intercept}},
-	{"timeouts.responseHeader", []string{http1, http2}},
-	{"timeouts.read", []string{http1, http2}},
-	{"timeouts.write", []string{http1, http2}},
+	{"timeouts.responseHeader", []string{http1, http2, grpc}},
+	{"timeouts.read", []string{http1, http2, grpc}},
+	{"timeouts.write", []string{http1, http2, grpc}},
 	{"timeouts.adaptive.mode", []string{agent}}, // what is merged
-	{"timeouts.perTry", []string{http1, http2, grpc, opaque}},
-	{"timeouts.overall", []string{http1, http2, grpc, opaque}},
-	{"timeouts.maxDuration", []string{http1, http2, grpc, opaque}},
-	{"timeouts", []string{http1, http2, opaque}},
-	{"retry.statusCodes", []string{http1, http2}},
-	{"retry.responseHeaders", []string{http1, http2}},
-	{"retry.overrides[].statusCodes", []string{http1, http2}},
+	{"timeouts", []string{http1, http2, grpc, opaque}},
+	{"retry.statusCodes", []string{http1, http2, grpc}},
+	{"retry.responseHeaders", []string{http1, http2, grpc}},
+	{"retry.overrides[].statusCodes", []string{http1, http2, grpc}},
 	{"retry.overrides[].grpcStatuses", []string{grpc}},
-	{"retry.overrides[].maxRetries", []string{http1, http2, grpc, opaque}},
 	{"retry.grpcStatuses", []string{grpc}},
 	{"retry.retryAfter", []string{http1, http2, grpc}},
-	{"retry.idempotency.mode", []string{http1, http2, grpc}},
-	{"retry.idempotency", []string{http1, http2}},
-	{"retry.body", []string{http1, http2}},
+	{"retry.idempotency", []string{http1, http2, grpc}},
+	{"retry.body", []string{http1, http2, grpc}},
 	{"retry.alreadyRetried", []string{http1, http2, grpc}},
-	{"retry.hedging.delay", []string{http1, http2, grpc}},
-	{"retry.hedging", []string{http1, http2}},
-	{"retry", []string{http1, http2, opaque}},
-	{"connectionPool.http2", []string{http2}},
-	{"connectionPool.maxIdlePerEndpoint", []string{http1, http2}},
-	{"connectionPool.idleTimeout", []string{http1, http2}},
-	{"connectionPool.maxLifetime", []string{http1, http2}},
-	{"connectionPool.maxRequestsPerConnection", []string{http1, http2}},
-	{"connectionPool", []string{http1, http2, opaque}},
+	{"retry.hedging", []string{http1, http2, grpc}},
+	{"retry", []string{http1, http2, grpc, opaque}},
+	{"connectionPool.http2", []string{http2, grpc}},
+	{"connectionPool.maxIdlePerEndpoint", []string{http1, http2, grpc}},
+	{"connectionPool.idleTimeout", []string{http1, http2, grpc}},
+	{"connectionPool.maxLifetime", []string{http1, http2, grpc}},
+	{"connectionPool.maxRequestsPerConnection", []string{http1, http2, grpc}},
+	{"connectionPool", []string{http1, http2, grpc, opaque}},
 	{"circuitBreaker.mode", []string{agent}}, // what is merged: agents know breakers only
-	{"circuitBreaker.scope", []string{http1, http2, grpc, opaque}},
-	{"circuitBreaker.maxEjectedPercent", []string{http1, http2, grpc, opaque}},
-	{"circuitBreaker.failures.statusCodes", []string{http1, http2}},
+	{"circuitBreaker.failures.statusCodes", []string{http1, http2, grpc}},
 	{"circuitBreaker.failures.grpcStatuses", []string{grpc}},
-	{"circuitBreaker.consecutiveFailures", []string{http1, http2, grpc, opaque}},
-	{"circuitBreaker.errorRate", []string{http1, http2, grpc, opaque}},
-	{"circuitBreaker.slowCalls", []string{http1, http2, grpc, opaque}},
-	{"circuitBreaker.open.jitterPercent", []string{http1, http2}}, // the breaker draws it itself, whatever is asked of it
-	{"circuitBreaker", []string{http1, http2, opaque}},
+	{"circuitBreaker.open.jitterPercent", []string{http1, http2, grpc}}, // the breaker draws it itself, whatever is asked of it
+	{"circuitBreaker", []string{http1, http2, grpc, opaque}},
 	{"rateLimit.mode", []string{agent}}, // what is merged: agents know limits only
 	{"rateLimit", []string{http1, http2, grpc, opaque}},
 	{"concurrency.mode", []string{agent}},
-	{"concurrency", []string{http1, http2}},
-	{"loadBalancing", []string{http1, http2, opaque}},
-	{"fallback.mode", []string{agent}}, // what is merged
-	{"fallback.response.body", []string{http1, http2}},
+	{"concurrency", []string{http1, http2, grpc}},
+	{"loadBalancing", []string{http1, http2, grpc, opaque}},
+	{"fallback.mode", []string{agent}},                 // what is merged
+	{"fallback.response.body", []string{http1, http2}}, // an answer to gRPC is its trailers
 	{"fallback.response", []string{http1, http2, grpc}},
 	{"fallback.destination.service.namespace", []string{agent}}, // what is compiled
-	{"fallback.destination.service.port", []string{http1, opaque}},
 	{"fallback", []string{http1, http2, grpc, opaque}},
 	{"faults.mode", []string{agent}}, // what is merged
 	{"faults.abort.statusCode", []string{http1, http2}},
 	{"faults.abort.grpcStatus", []string{grpc}},
 	{"faults", []string{http1, http2, grpc, opaque}},
 	{"rules[].match[].grpc", []string{grpc}},
-	{"rules[].match[].host", []string{http1, http2, grpc}},
-	{"rules[].match[].headers", []string{http1, http2, grpc}},
-	{"rules[]", []string{http1, http2}},
-	{"to[].protocol", []string{http1, http2, opaque}},
+	{"rules[]", []string{http1, http2, grpc}},
+	{"to[].protocol", []string{http1, http2, grpc, opaque}},
 	{"to[].tls.mode", []string{agent, originate, intercept}},
 	{"to[].tls.caBundleRef.kind", []string{agent}}, // what is read: agents know roots by a name
 	{"to[].tls.caBundleRef.key", []string{agent}},
 	{"to[].tls.passthroughAfter", []string{intercept}},
 	{"to[].tls.port", []string{originate}},
 	{"to[].tls", []string{originate, intercept}},
-	{"to[].via.proxy", []string{http1, http2, opaque}},
+	{"to[].via.proxy", []string{http1, http2, grpc, opaque}},
 	{"to[]", []string{agent}}, // which connections are governed
 	{"mode", []string{agent}},
 	{"podSelector", []string{agent}},
@@ -240,7 +226,7 @@ const introduction = `# Which test holds which field
 Generated from the declarations of the tests (` + "`//enforces:driver field …`" + `) by ` + "`go test ./hack/enforcement -update`" + `. Every field that is
 [enforced](api.md) has at least one test in each driver that it concerns: ` + "`http1`" + ` carries HTTP/1.1 calls, ` + "`http2`" + ` HTTP/2 calls, ` + "`grpc`" + ` gRPC calls, ` + "`opaque`" + ` carries connections
 that are passed through, ` + "`originate` and `intercept`" + ` carry calls over TLS, ` + "`agent`" + ` is everything that is not about the course of a call. ` + "`make test-enforcement`" + `
-runs the tests of all but the last without each field, and fails unless one of them does. What is shared by all protocols is held by the tests of one.
+runs the tests of all but the last without each field, and fails unless one of them does.
 
 The tests of ` + "`http1`, `http2` and `grpc`" + ` hold inside TLS too: ` + "`make test-enforcement`" + ` runs them again with TLS between the agent and the server, and
 with TLS from the client on, each time without the field. Only what is held there by other tests has rows of its own below.

@@ -44,7 +44,7 @@ func adaptiveCases() map[string]adaptiveCase {
 		},
 		"deviations": { // with a mean of 30 ms and a deviation of as much
 			set:    policy.Adaptive{Min: time.Millisecond, Max: time.Hour, Deviations: 10_000, Window: 200},
-			before: [][]time.Duration{alike(10, 0), alike(10, 2*short)}, last: 5 * short, inTime: true,
+			before: [][]time.Duration{alike(10, 0), alike(10, 2*short)}, last: 6 * short, inTime: true,
 		},
 		"window": {
 			set:    policy.Adaptive{Min: time.Millisecond, Max: time.Hour, Deviations: 0, Window: 20},

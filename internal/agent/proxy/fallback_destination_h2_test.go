@@ -97,7 +97,7 @@ func serveClearH2(t *testing.T, h http.Handler) netip.AddrPort {
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
-//enforces:http2 fallback.destination.service.name
+//enforces:http2 fallback.destination.service.name fallback.destination.service.port
 func TestACallFallsBackOnAServiceOverHTTP2(t *testing.T) {
 	var first, other atomic.Int64
 	w := answering(t, &first, toAnyH2(nil), busy)
@@ -164,7 +164,7 @@ func TestAGRPCCallFallsBackOnAnotherHost(t *testing.T) {
 	}
 }
 
-//enforces:grpc fallback.destination.service.name
+//enforces:grpc fallback.destination.service.name fallback.destination.service.port
 func TestAGRPCCallFallsBackOnAService(t *testing.T) {
 	other, server := unaryServer(answers(codes.OK)), grpc.NewServer()
 	t.Cleanup(server.Stop)

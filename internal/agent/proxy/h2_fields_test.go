@@ -22,36 +22,40 @@ import (
 //enforces:http2 retry.budget.percent retry.budget.minRetriesPerSecond
 func TestRule09_EveryFieldDecidesOnRetriesOverHTTP2(t *testing.T) {
 	for name, tc := range retryCases() {
-		t.Run(name, func(t *testing.T) {
-			res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(tc.answer)), nil)
-			check(t, err)
-			res.Body.Close()
-			var fields http2test.Fields
-			for name, values := range res.Header {
-				if name != "Content-Length" {
-					fields = append(fields, http2test.F(strings.ToLower(name), values[0])...)
-				}
-			}
-			var n atomic.Int64
-			w, _ := scripted(t, toAnyH2(func(s *policy.Settings) { tc.set(&s.Retry) }), func(_ int, s *http2test.Stream) {
-				n.Add(1)
-				_, _ = s.Body()
-				_ = s.Respond(res.StatusCode, nil, fields)
-			})
-			c := w.dialH2(http2test.Options{})
-			for range max(tc.calls, 1) {
-				var s *http2test.Stream
-				if tc.request == aPOST {
-					s = must(c.Post("a", "/", []byte("hi"), http2test.F("x-key", "k")))(t)
-				} else {
-					s = must(c.Get("a", "/", nil))(t)
-				}
-				statusOf(t, s)
-			}
-			if n.Load() != tc.want {
-				t.Errorf("%d attempts, want %d", n.Load(), tc.want)
-			}
-		})
+		t.Run(name, func(t *testing.T) { tc.triesOverHTTP2(t, toAnyH2(func(s *policy.Settings) { tc.set(&s.Retry) }), nil) })
+	}
+}
+
+// triesOverHTTP2 makes the case's calls, with more fields in the head, and counts the attempts.
+func (tc *retryCase) triesOverHTTP2(t *testing.T, b policy.Binding, more http2test.Fields) {
+	t.Helper()
+	res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(tc.answer)), nil)
+	check(t, err)
+	res.Body.Close()
+	var fields http2test.Fields
+	for name, values := range res.Header {
+		if name != "Content-Length" {
+			fields = append(fields, http2test.F(strings.ToLower(name), values[0])...)
+		}
+	}
+	var n atomic.Int64
+	w, _ := scripted(t, b, func(_ int, s *http2test.Stream) {
+		n.Add(1)
+		_, _ = s.Body()
+		_ = s.Respond(res.StatusCode, nil, fields)
+	})
+	c := w.dialH2(http2test.Options{})
+	for range max(tc.calls, 1) {
+		var s *http2test.Stream
+		if tc.request == aPOST {
+			s = must(c.Post("a", "/", []byte("hi"), append(http2test.F("x-key", "k"), more...)))(t)
+		} else {
+			s = must(c.Get("a", "/", nil))(t)
+		}
+		statusOf(t, s)
+	}
+	if n.Load() != tc.want {
+		t.Errorf("%d attempts, want %d", n.Load(), tc.want)
 	}
 }
 

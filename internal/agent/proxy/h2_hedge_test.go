@@ -161,24 +161,49 @@ func TestRule04_AStreamThatIsCancelledEndsAllAttempts(t *testing.T) {
 	}
 }
 
-//enforces:grpc retry.hedging.delay
+//enforces:grpc retry.hedging.delay retry.hedging.maxHedges
 func TestRule17_AGRPCCallIsHedged(t *testing.T) {
-	a := newArrivals(2)
-	srv := unaryServer(func(ctx context.Context, _ int) error {
-		in, _ := metadata.FromIncomingContext(ctx)
-		if a.next(); len(in.Get("grpc-previous-rpc-attempts")) == 0 || !a.wins() { // the first, whichever has come first
+	for name, most := range map[string]int{"one": 1, "two": 2, "three": 3} {
+		t.Run(name, func(t *testing.T) {
+			a := newArrivals(most + 1)
+			srv := unaryServer(func(ctx context.Context, _ int) error {
+				in, _ := metadata.FromIncomingContext(ctx)
+				if a.next(); len(in.Get("grpc-previous-rpc-attempts")) == 0 || !a.wins() { // the first, whichever has come first
+					<-ctx.Done()
+				}
+				return nil
+			})
+			w := build(t, serveRPC(t, srv), toRPC(hedges(afterDelay(most))))
+			if code, trailer := unaryCall(t, w.clientRPC(), bound(t)); code != codes.OK {
+				t.Errorf("%v, %v", code, trailer)
+			}
+			if n := srv.calls.Load(); n != int64(most)+1 {
+				t.Errorf("%d attempts", n)
+			}
+			if o := w.seen.lastCall(t).Outcome; o.Hedges != most || !o.HedgeWon || o.GRPCStatus != 0 {
+				t.Errorf("outcome %+v", o)
+			}
+		})
+	}
+}
+
+//enforces:grpc retry.hedging.percentile
+func TestRule17_TheDelayFollowsTheLatencyOfGRPCCalls(t *testing.T) {
+	srv := unaryServer(func(ctx context.Context, n int) error {
+		if n == 21 {
 			<-ctx.Done()
 		}
 		return nil
 	})
-	w := build(t, serveRPC(t, srv), toRPC(hedges(afterDelay(1))))
-	if code, trailer := unaryCall(t, w.clientRPC(), bound(t)); code != codes.OK {
-		t.Errorf("%v, %v", code, trailer)
+	w := buildH2(t, serveRPC(t, srv), toRPC(hedges(policy.Hedging{Max: 1, Percentile: 95})))
+	c := w.clientRPC()
+	for i := range 21 {
+		if code, trailer := unaryCall(t, c, bound(t)); code != codes.OK {
+			t.Fatalf("call %d got %v, %v", i, code, trailer)
+		}
+		w.seen.await(t, i+1)
 	}
-	if srv.calls.Load() != 2 {
-		t.Errorf("%d attempts", srv.calls.Load())
-	}
-	if o := w.seen.lastCall(t).Outcome; !o.HedgeWon || o.GRPCStatus != 0 {
-		t.Errorf("outcome %+v", o)
+	if n := srv.calls.Load(); n < 22 {
+		t.Errorf("%d attempts", n)
 	}
 }

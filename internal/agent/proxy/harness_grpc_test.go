@@ -56,14 +56,18 @@ func unaryServer(f func(ctx context.Context, n int) error) *rpcServer {
 	}}
 }
 
-// serveRPC starts a gRPC server.
+// serveRPC starts a gRPC server, with options of its own if it has any.
 func serveRPC(t testing.TB, s rpc.TestServiceServer, register ...func(*grpc.Server)) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := grpc.NewServer()
+	var o []grpc.ServerOption
+	if own, ok := s.(interface{ options() []grpc.ServerOption }); ok {
+		o = own.options()
+	}
+	g := grpc.NewServer(o...)
 	rpc.RegisterTestServiceServer(g, s)
 	for _, f := range register {
 		f(g)

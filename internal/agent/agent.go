@@ -129,7 +129,7 @@ func (a *Agent) newDataPlane() error {
 	if err != nil {
 		return err
 	}
-	a.proxy, err = proxy.New(proxy.Options{Store: a.routes, Events: a.meter})
+	a.proxy, err = proxy.New(proxy.Options{Store: a.routes, Events: a.meter, HeadMemory: a.headMemory()})
 	if err != nil {
 		return err
 	}
@@ -141,6 +141,15 @@ func (a *Agent) newDataPlane() error {
 		return err
 	}
 	return nil
+}
+
+// headMemory is an eighth of what the agent may use, and what a proxy has by default where that is more.
+func (a *Agent) headMemory() int64 {
+	if a.opts.Memory == nil {
+		return proxy.DefaultHeadMemory
+	}
+	_, limit, _ := a.opts.Memory.Usage()
+	return max(limit/8, proxy.DefaultHeadMemory)
 }
 
 // routesOptions are those of the routes. What pods call is looked up apart from the proxies: pods decide how many names they call.

@@ -29,7 +29,7 @@ func largeHead(path string, bytes int) string {
 // A pod that goes on to begin large heads loses the connections on which it does; its neighbour's calls, with heads as large, are answered, and so are
 // its own that take no such memory.
 func TestRule30_OnePodsHalfSentHeadsCostNoOtherPod(t *testing.T) {
-	w := buildWith(t, Options{heads: headsLimit}, serve(t, echo), toAny(nil))
+	w := buildWith(t, Options{HeadMemory: headsLimit}, serve(t, echo), toAny(nil))
 	w.installFor(toAny(nil), pod, "greedy")
 	neighbour := w.dialAs(pod) // it is there all the time, so that there are two shares
 	if res, _ := neighbour.get("/first"); res.StatusCode != 200 {
@@ -70,7 +70,7 @@ func TestRule30_OnePodsHalfSentHeadsCostNoOtherPod(t *testing.T) {
 // The same for heads that servers send.
 func TestRule30_HeadsOfResponsesAreAccountedFor(t *testing.T) {
 	large := "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("y", 1019)+"\r\n", 100) + "Content-Length: 0\r\n\r\n"
-	w := buildWith(t, Options{heads: headsLimit}, serve(t, func(_ int, p *peer) {
+	w := buildWith(t, Options{HeadMemory: headsLimit}, serve(t, func(_ int, p *peer) {
 		for {
 			if _, _, ok := p.request(); !ok {
 				return
@@ -98,7 +98,7 @@ func TestRule30_HeadsOfResponsesAreAccountedFor(t *testing.T) {
 func TestRule30_MalformedHeadsAreAccountedFor(t *testing.T) {
 	b := toAny(nil)
 	b.To = policy.Target{Kind: policy.TargetHost, Host: "elsewhere.example", Protocol: policy.ProtocolAuto}
-	w := buildWith(t, Options{heads: headsLimit}, serve(t, echo), b)
+	w := buildWith(t, Options{HeadMemory: headsLimit}, serve(t, echo), b)
 	if !w.server.heads.Reserve(headsLimit) {
 		t.Fatal("there is memory in use")
 	}

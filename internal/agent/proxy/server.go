@@ -25,8 +25,7 @@ const (
 	DefaultMaxConnections       = 100_000
 	DefaultMaxConnectionsPerPod = 50_000
 	DefaultReplayMemory         = 64 << 20
-	// headMemory is for heads of HTTP/1 that are larger than 4 KiB, of which one pod may have half when it is alone.
-	headMemory = 64 << 20
+	DefaultHeadMemory           = 64 << 20
 )
 
 // Passed says why a connection was passed through without being understood.
@@ -77,10 +76,12 @@ type Options struct {
 	MaxConnections       int
 	MaxConnectionsPerPod int
 	ReplayMemory         int64
+	// HeadMemory is for heads of HTTP/1 that are larger than 4 KiB, in bytes.
+	HeadMemory int64
 
 	// for tests, instead of the constants
 	sniffDelay, headTimeout, lingerFor, connect, closedAtOnce time.Duration
-	buffers, heads                                            int64
+	buffers                                                   int64
 }
 
 // Server serves captured connections.
@@ -128,7 +129,7 @@ func New(o Options) (*Server, error) {
 		store: o.Store, events: o.Events, limit: orDefault(o.MaxConnections, DefaultMaxConnections),
 		podLimit:   orDefault(o.MaxConnectionsPerPod, DefaultMaxConnectionsPerPod),
 		replay:     resilience.NewMemory(orDefault(o.ReplayMemory, int64(DefaultReplayMemory))),
-		heads:      resilience.NewMemory(orDefault(o.heads, int64(headMemory))),
+		heads:      resilience.NewMemory(orDefault(o.HeadMemory, int64(DefaultHeadMemory))),
 		sniffDelay: orDefault(o.sniffDelay, detect.MaxDelay), closedAtOnce: orDefault(o.closedAtOnce, closedAtOnce),
 		defaults:    policy.Defaults(),
 		connections: map[*connection]struct{}{}, perPod: map[string]*podState{}, done: make(chan struct{}),

@@ -294,7 +294,8 @@ type Hedging struct {
 	// +optional
 	Delay Duration `json:"delay,omitempty"`
 
-	// percentile takes the delay from the destination's recent latencies.
+	// percentile takes the delay from the destination's recent latencies. It is
+	// at least 1ms.
 	// +optional
 	// +kubebuilder:validation:Minimum=50
 	// +kubebuilder:validation:Maximum=99

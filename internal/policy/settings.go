@@ -141,7 +141,7 @@ type Retry struct {
 type Hedging struct {
 	// Max is how many may be started beside the first; 0: none.
 	Max int
-	// Delay is how long one is waited for before; 0: as long as Percentile of the latest attempts took.
+	// Delay is how long one is waited for before; 0: as long as Percentile of the latest attempts took, and 1 ms at least.
 	Delay      time.Duration
 	Percentile int
 }

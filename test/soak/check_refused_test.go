@@ -26,9 +26,16 @@ func (a *account) waited(longest time.Duration) bool {
 	return longest > 0 && a.head.Sub(a.begun) >= longest
 }
 
+// leaving is how long it may take until the agent finds out that a client has left that does not wait for its answer: it looks now and then.
+const leaving = 500 * time.Millisecond
+
 // gone is when the agent knows of the end of a call at the latest.
 func (r *round) gone(a *account) time.Time {
-	return a.ended.Add(tolerance + r.lag.during(a.ended, a.ended.Add(tolerance)))
+	late := tolerance
+	if a.abandoned() {
+		late += leaving
+	}
+	return a.ended.Add(late + r.lag.during(a.ended, a.ended.Add(late)))
 }
 
 // checkRefusedByRate: if a bucket is found empty, then from some moment on as many calls may have taken of it as it had then and has got since. Calls that wait

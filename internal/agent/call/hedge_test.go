@@ -317,3 +317,24 @@ func TestRule17_TheDelayIsAPercentile(t *testing.T) {
 		t.Errorf("it is %v after one that was given up early", v)
 	}
 }
+
+// Attempts that take less than a millisecond are hedged after one: what they take is still learned as it is.
+func TestRule17_ThePercentilesDelayIsAMillisecondAtLeast(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		40 * time.Microsecond: ms, ms - 1: ms, ms: ms, ms + 1: ms + 1, 0: ms,
+	} {
+		r := newRig(t, nil)
+		r.plan.Hedge = Hedge{Latency: resilience.NewLatencyPercentile(90), Max: 1}
+		for range 20 {
+			r.begin(Request{})
+			r.want(r.respond(took, 200), Forward)
+		}
+		r.begin(Request{})
+		if !r.call.HedgeAt().Equal(at(want)) {
+			t.Errorf("attempts took %v: hedged at %v, want %v", took, r.call.HedgeAt(), at(want))
+		}
+		if v := r.plan.Hedge.Latency.Value(); v != max(took, 1) {
+			t.Errorf("attempts took %v, and %v is known", took, v)
+		}
+	}
+}

@@ -60,18 +60,24 @@ type Gate interface {
 type Hedge struct {
 	// After is how long an attempt is waited for before another starts; 0: for ever.
 	After time.Duration
-	// Latency stands in for After, and learns how long attempts take; nil: there is none.
+	// Latency stands in for After, and learns how long attempts take: 1 ms at least, once it knows; nil: there is none.
 	Latency *resilience.LatencyPercentile
 	// Max is how many may be started beside others.
 	Max int
 }
 
+// shortestLearned is the shortest delay that Latency makes: shorter timers cost more than the hedges of calls that are so fast save.
+const shortestLearned = time.Millisecond
+
 // Delay is how long an attempt is waited for that is placed now; 0: for ever.
 func (h *Hedge) Delay() time.Duration {
-	if h.Latency != nil {
-		return h.Latency.Value()
+	if h.Latency == nil {
+		return h.After
 	}
-	return h.After
+	if learned := h.Latency.Value(); learned > 0 {
+		return max(learned, shortestLearned)
+	}
+	return 0
 }
 
 // Fallback is the end of a call that failed and of which nothing has been forwarded.

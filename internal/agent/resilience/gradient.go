@@ -35,8 +35,11 @@ type gradient struct {
 }
 
 const (
-	// windowSpan is for how long latencies are collected at least, and windowCalls from how many calls.
+	// windowSpan is for how long latencies are collected at least, and windowCalls from how many calls. Envoy's windows end after the span, whatever
+	// is in them, and Netflix's are thrown away with fewer calls. These wait for as many, so that upstreams are followed that get few calls, or slow
+	// ones, but start again where no call ran for stale: what was before says nothing any more.
 	windowSpan, windowCalls = 100 * time.Millisecond, 10
+	stale                   = 30 * time.Second
 	// tolerance is how much longer than unqueued a call may take before the limit falls.
 	tolerance = 1.25
 	// probeInterval is how often the latency without a queue is measured, and probeCalls is how many times longer than a probe it is at least.
@@ -64,6 +67,9 @@ func (g *gradient) add(now time.Duration, r Result, running int) {
 	g.window.busiest = max(g.window.busiest, running)
 	if !g.counts(r) || g.probing && now-r.Took < g.after {
 		return
+	}
+	if g.window.n > 0 && now-r.Took-g.window.last > stale {
+		g.window = latencyWindow{busiest: running}
 	}
 	g.window.add(now, r.Took)
 	if g.window.n < windowCalls || now-g.window.began < max(windowSpan, g.unqueued) {
@@ -118,11 +124,12 @@ func (g *gradient) endProbe(now time.Duration, found time.Duration) {
 	g.next = now + max(probeInterval, probeShare*2*found)
 }
 
-// latencyWindow holds what calls have taken lately: a sample of them, evenly over the window.
+// latencyWindow holds what calls have taken lately: the latest of them, which are enough for a median.
 type latencyWindow struct {
 	began   time.Duration
-	n       int // calls
-	busiest int // the most that have run at once
+	last    time.Duration // when the last call ended
+	n       int           // calls
+	busiest int           // the most that have run at once
 	sample  [64]time.Duration
 }
 
@@ -132,6 +139,7 @@ func (w *latencyWindow) add(now, took time.Duration) {
 	}
 	w.sample[w.n%len(w.sample)] = took
 	w.n++
+	w.last = now
 }
 
 func (w *latencyWindow) median() time.Duration {

@@ -18,7 +18,8 @@ type Record struct {
 	last routes.Attempt   // on its way to a recorder: in here, so that nothing is allocated for it
 	past []routes.Attempt // those of the call that have ended
 
-	trace *traced // nil: none of its calls has been traced
+	trace   *traced    // nil: none of its calls has been traced
+	parents fieldCount // its own fields of a trace: in here for the same reason
 }
 
 // Reset forgets the call.

@@ -21,6 +21,12 @@ type traced struct {
 	spans [call.MaxAttempts]routes.Span
 }
 
+// fieldCount counts fields.
+type fieldCount int
+
+// Fits has the search for a field go on behind each.
+func (n *fieldCount) Fits([]byte) bool { *n++; return false }
+
 // BeginTrace decides whether a call is traced: as its caller says, or else by chance, as its policy says. A call that is not is passed on as it is.
 func (r *Record) BeginTrace(now time.Time, p *routes.Plan, c *call.Call, v route.View) {
 	if p.Tracing == nil {
@@ -28,6 +34,13 @@ func (r *Record) BeginTrace(now time.Time, p *routes.Plan, c *call.Call, v route
 	}
 	value, _ := v.Header(tracing.Parent)
 	parent, known := tracing.Parse(value)
+	if known { // which of several would be the caller's nobody knows
+		r.parents = 0
+		v.AnyHeader(tracing.Parent, &r.parents)
+		if r.parents > 1 {
+			parent, known = tracing.Context{}, false
+		}
+	}
 	if !known && !tracing.Draw(p.Tracing.SamplePercent) {
 		return
 	}

@@ -183,6 +183,7 @@ func (s *Session) onReadable(uintptr) bool {
 			return s.rested()
 		}
 		s.in.reader.Finish()
+		s.client.Share.Turns.Enter()
 		x.reset()
 	}
 }
@@ -222,6 +223,7 @@ func (s *Session) serveOne() step {
 	}
 	s.in.reader.Finish()
 	if len(s.in.reader.Buffered()) > 0 {
+		s.client.Share.Turns.Enter()
 		x.reset()
 		return readMore
 	}

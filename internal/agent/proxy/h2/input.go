@@ -104,10 +104,10 @@ func (in *input) discharge() {
 // read reads and acts on what has arrived. It reports true when the connection is to end, with in.err. It reads until there is nothing: that what
 // came was less than there was room for does not say so, since the peer's end may have come with it, and the kernel reports it once.
 func (in *input) read(uintptr) (done bool) {
-	in.turn()
+	in.turns.Enter()
 	buf := readBuffers.Get().(*[readSize]byte)
 	have := copy(buf[:], in.prefix)
-	for ; ; in.turn() {
+	for ; ; buf, have = in.turn(buf, have) {
 		n, err := in.conn.TryRead(buf[have:])
 		if err != nil {
 			in.keep(buf, have)
@@ -144,11 +144,16 @@ func (in *input) read(uintptr) (done bool) {
 	}
 }
 
-// turn waits until the pod may take another step. It comes between two reads too, as many requests fit one.
-func (in *input) turn() {
-	if in.turns != nil {
-		in.turns.Enter()
+// turn waits until the pod may take another step. It comes between two reads too, as many requests fit one. Nothing is held meanwhile but the beginning
+// of a frame: thousands of connections may wait.
+func (in *input) turn(buf *[readSize]byte, have int) (*[readSize]byte, int) {
+	if in.turns.TryEnter() {
+		return buf, have
 	}
+	in.keep(buf, have)
+	in.turns.Await()
+	buf = readBuffers.Get().(*[readSize]byte)
+	return buf, copy(buf[:], in.prefix)
 }
 
 // again acts on what was read before.

@@ -57,6 +57,9 @@ func (t *Turns) Init() error {
 	return err
 }
 
+// Rounds is how many times it has been looked who else is ready.
+func (t *Turns) Rounds() uint32 { return t.round.Load() }
+
 // Pod returns the part of one more pod, which is to be left when it takes no steps any more.
 func (t *Turns) Pod() *Pod {
 	t.pods.Add(1)
@@ -69,27 +72,32 @@ func (t *Turns) Pod() *Pod {
 func (p *Pod) Leave() { p.of.pods.Add(-1) }
 
 // Enter begins a step of the pod. Where there are other pods, one that has taken as many as it may waits until those of them that are ready have had
-// theirs.
+// theirs. p may be nil, which waits for nobody.
 func (p *Pod) Enter() {
-	t := p.of
-	if t.pods.Load() < 2 {
-		return
+	if !p.TryEnter() {
+		p.Await()
 	}
+}
+
+// TryEnter is Enter for those who have something to put down before they wait: it reports false where Await must follow.
+func (p *Pod) TryEnter() bool {
+	if p == nil || p.of.pods.Load() < 2 {
+		return true
+	}
+	t := p.of
 	round := uint64(t.round.Load()) << 32
 	taken := p.taken.Load()
 	if taken>>32<<32 != round {
 		p.taken.CompareAndSwap(taken, round|1) // one that comes at the same moment may go uncounted
-		return
+		return true
 	}
-	if uint32(p.taken.Add(1)) > t.quantum {
-		p.await()
-	}
+	return uint32(p.taken.Add(1)) <= t.quantum
 }
 
-// await waits for a later round. Its frame must not be a part of its callers', whose stacks are small.
+// Await waits for a later round, and begins a step in it. Its frame must not be a part of its callers', whose stacks are small.
 //
 //go:noinline
-func (p *Pod) await() {
+func (p *Pod) Await() {
 	t := p.of
 	t.mu.Lock()
 	defer t.mu.Unlock()

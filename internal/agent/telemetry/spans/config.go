@@ -38,8 +38,12 @@ func ClientFromEnvironment() (otlptrace.Client, error) {
 	if endpoint == "" || os.Getenv("OTEL_TRACES_EXPORTER") == "none" || strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
 		return nil, nil
 	}
-	if u, err := url.Parse(endpoint); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("%s: %q is no URL of a collector: write https://collector.example:4317, or http:// for one without TLS", variable, endpoint)
+	}
+	if err := checkInsecure(variable, u.Scheme); err != nil {
+		return nil, err
 	}
 	for _, check := range []func() error{checkTimeout, checkCompression, checkHeaders, checkTrust, checkIdentity} {
 		if err := check(); err != nil {
@@ -54,6 +58,16 @@ func ClientFromEnvironment() (otlptrace.Client, error) {
 	default:
 		return nil, fmt.Errorf("%s: %q is not spoken: write grpc or http/protobuf", variable, protocol)
 	}
+}
+
+// checkInsecure sees to it that the endpoint's scheme alone says whether there is TLS, as the specification has it: the client goes by the variable, and
+// would send in the clear what is to be sent by TLS.
+func checkInsecure(endpoint, scheme string) error {
+	variable, value := setting("INSECURE")
+	if value == "" || strings.EqualFold(value, "true") == (scheme == "http") {
+		return nil
+	}
+	return fmt.Errorf("%s: %q is not what %s says with %s://: remove it, the URL says whether there is TLS", variable, value, endpoint, scheme)
 }
 
 func checkTimeout() error {

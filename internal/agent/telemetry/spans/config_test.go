@@ -97,6 +97,12 @@ func TestWrongVariablesAreRefused(t *testing.T) {
 		"that of traces goes before": {
 			map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:4317", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "a"}, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 		},
+		"TLS, and none": {
+			map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://a:4317", "OTEL_EXPORTER_OTLP_INSECURE": "true"}, "OTEL_EXPORTER_OTLP_INSECURE: ",
+		},
+		"none, and TLS": {
+			map[string]string{"OTEL_EXPORTER_OTLP_TRACES_INSECURE": "false"}, "OTEL_EXPORTER_OTLP_TRACES_INSECURE: ",
+		},
 		"a protocol nobody speaks":   {map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "write grpc or http/protobuf"},
 		"a timeout with a unit":      {map[string]string{"OTEL_EXPORTER_OTLP_TIMEOUT": "10s"}, "write 10000 for 10 seconds"},
 		"a compression":              {map[string]string{"OTEL_EXPORTER_OTLP_COMPRESSION": "zip"}, "write gzip or none"},

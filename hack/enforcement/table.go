@@ -81,7 +81,7 @@ var concerns = []struct {
 	{"fallback.destination.service.namespace", []string{agent}}, // what is compiled
 	{"fallback", []string{http1, http2, grpc, opaque}},
 	{"faults.mode", []string{agent}}, // what is merged
-	{"faults.abort.statusCode", []string{http1, http2}},
+	{"faults.abort.statusCode", []string{http1, http2, grpc}},
 	{"faults.abort.grpcStatus", []string{grpc}},
 	{"faults", []string{http1, http2, grpc, opaque}},
 	{"rules[].match[].grpc", []string{grpc}},

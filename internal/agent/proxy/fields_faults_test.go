@@ -118,7 +118,7 @@ func TestFaultsStandInForAttemptsOverHTTP2(t *testing.T) {
 // served is a server of gRPC that answers every call.
 func served() *rpcServer { return unaryServer(func(context.Context, int) error { return nil }) }
 
-//enforces:grpc faults.until faults.percent faults.delay.duration faults.abort.type faults.abort.grpcStatus
+//enforces:grpc faults.until faults.percent faults.delay.duration faults.abort.type faults.abort.grpcStatus faults.abort.statusCode
 func TestFaultsStandInForAttemptsOfGRPCCalls(t *testing.T) {
 	retries := retryStatuses(policy.GRPCStatus(codes.ResourceExhausted))
 	for name, tc := range map[string]struct {
@@ -129,6 +129,10 @@ func TestFaultsStandInForAttemptsOfGRPCCalls(t *testing.T) {
 	}{
 		"a status": {
 			meets(policy.Faults{Abort: policy.FaultResponse, Status: 503, GRPCStatus: 8}, retries), codes.ResourceExhausted, "fault_injected", call.FaultCounts{Responses: 2},
+		},
+		"what a status of HTTP stands for": { // as the manager has it
+			meets(policy.Faults{Abort: policy.FaultResponse, Status: 404, GRPCStatus: policy.GRPCStatusOfHTTP(404)}), codes.Unimplemented, "fault_injected",
+			call.FaultCounts{Responses: 1},
 		},
 		"a reset": {meets(policy.Faults{Abort: policy.FaultReset}), codes.Unavailable, "fault_injected", call.FaultCounts{Resets: 2}},
 		"a delay": {meets(policy.Faults{Delay: farOff}, perTry(20*time.Millisecond)), codes.DeadlineExceeded, "per_try_timeout", call.FaultCounts{Delays: 2}},

@@ -62,7 +62,7 @@ func newHeldRPC(t testing.TB) *heldRPC {
 			}
 		}
 		if code, err := strconv.Atoi(what); err == nil {
-			return rpcstatus.Error(codes.Code(code), "") //nolint:gosec // the tests' own
+			return rpcstatus.Error(codes.Code(code), "")
 		}
 		return nil
 	})
@@ -95,10 +95,11 @@ func holdingRPC(t testing.TB, change func(*policy.Settings)) (*testProxy, *heldR
 
 // callBeside is a call beside the test.
 type callBeside struct {
-	cancel  func()
-	done    chan struct{}
-	code    codes.Code  // once it is done, as the next
-	trailer metadata.MD //
+	cancel func()
+	done   chan struct{}
+
+	code    codes.Code // these once it is done
+	trailer metadata.MD
 }
 
 // begin makes a call that asks for something, beside the test.

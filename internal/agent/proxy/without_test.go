@@ -73,6 +73,14 @@ func allSettings(b *policy.Binding) []*policy.Settings {
 	return all
 }
 
+// withoutFaultStatus leaves out a status of HTTP, which gRPC's goes by if it is not written.
+func withoutFaultStatus(f *policy.Faults) {
+	if f.GRPCStatus == policy.GRPCStatusOfHTTP(f.Status) {
+		f.GRPCStatus = policy.GRPCStatusOfHTTP(policy.DefaultFaultStatus)
+	}
+	f.Status = policy.DefaultFaultStatus
+}
+
 // resets says how each field is left out.
 var resets = map[string]func(*policy.Binding){
 	"timeouts.connect":        settings(func(s, d *policy.Settings) { s.Timeouts.Connect = d.Timeouts.Connect }),
@@ -188,7 +196,7 @@ var resets = map[string]func(*policy.Binding){
 	"faults.delay.duration":      faults(func(f *policy.Faults) { f.Delay = 0 }),
 	"faults.delay.jitterPercent": faults(func(f *policy.Faults) { f.JitterPercent = 0 }),
 	"faults.abort.type":          faults(func(f *policy.Faults) { f.Abort = policy.NoFaultAbort }),
-	"faults.abort.statusCode":    faults(func(f *policy.Faults) { f.Status = policy.DefaultFaultStatus }),
+	"faults.abort.statusCode":    faults(withoutFaultStatus),
 	"faults.abort.grpcStatus":    faults(func(f *policy.Faults) { f.GRPCStatus = policy.GRPCStatusOfHTTP(f.Status) }),
 
 	"rateLimit.requests": settings(func(s, _ *policy.Settings) { s.RateLimit = nil }), // the limit needs it

@@ -41,7 +41,7 @@ faults: {until: %q, percent: 100, delay: {duration: 20ms}, abort: {type: Respons
 		Eventually(func() int { return env.call(ctx, env.caller(), env.url("/over"), "-n", "1").OK }).
 			WithContext(ctx).WithTimeout(time.Minute).WithPolling(500 * time.Millisecond).Should(Equal(1))
 		Expect(time.Now()).To(BeTemporally(">=", until.Add(-time.Second)))
-		Expect(env.call(ctx, env.caller(), env.url("/after"), "-n", "10").OK).To(Equal(10))
+		Expect(env.call(ctx, env.caller(), env.url("/faults-over"), "-n", "10").OK).To(Equal(10))
 
 		By("saying that it is over when there is one again")
 		cluster.scaleManager(ctx, 1)

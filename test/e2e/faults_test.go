@@ -22,15 +22,15 @@ retry: {maxRetries: 1, when: [ServerError]}
 		env.edit(ctx, "tested", base+fmt.Sprintf(`
 faults: {until: %q, percent: 100, delay: {duration: 20ms}, abort: {type: Response, statusCode: 503}}
 `, until.Format(time.RFC3339)))
-		Eventually(func() map[string]int { return env.call(ctx, env.caller(), env.url("/begins"), "-n", "1").Reasons }).
+		Eventually(func() map[string]int { return env.call(ctx, env.caller(), env.url("/faults-begins"), "-n", "1").Reasons }).
 			WithContext(ctx).WithTimeout(10 * time.Second).WithPolling(200 * time.Millisecond).Should(HaveKey("fault_injected"))
 		Eventually(func() string {
 			status, reason, message, _ := condition(env.get(ctx, "tested"), "FaultsActive")
 			return status + " " + reason + " " + message
 		}).WithContext(ctx).WithTimeout(10 * time.Second).Should(And(HavePrefix("True FaultsInjected"), ContainSubstring(until.Format(time.RFC3339))))
-		got := env.call(ctx, env.caller(), env.url("/meanwhile"), "-n", "5")
+		got := env.call(ctx, env.caller(), env.url("/faults-meanwhile"), "-n", "5")
 		Expect(got.Statuses).To(Equal(map[int]int{503: 5}), "%+v", got)
-		Expect(env.seen(ctx, "/meanwhile").Requests).To(BeZero())
+		Expect(env.seen(ctx, "/faults-meanwhile").Requests).To(BeZero())
 
 		By("ending without a manager")
 		cluster.scaleManager(ctx, 0)
@@ -38,7 +38,7 @@ faults: {until: %q, percent: 100, delay: {duration: 20ms}, abort: {type: Respons
 			cluster.scaleManager(ctx, 1)
 			cluster.waitForFairlead(ctx)
 		}, NodeTimeout(2*time.Minute))
-		Eventually(func() int { return env.call(ctx, env.caller(), env.url("/over"), "-n", "1").OK }).
+		Eventually(func() int { return env.call(ctx, env.caller(), env.url("/faults-over"), "-n", "1").OK }).
 			WithContext(ctx).WithTimeout(time.Minute).WithPolling(500 * time.Millisecond).Should(Equal(1))
 		Expect(time.Now()).To(BeTemporally(">=", until.Add(-time.Second)))
 		Expect(env.call(ctx, env.caller(), env.url("/faults-over"), "-n", "10").OK).To(Equal(10))

@@ -22,7 +22,9 @@ retry: {maxRetries: 1, when: [ServerError]}
 		env.edit(ctx, "tested", base+fmt.Sprintf(`
 faults: {until: %q, percent: 100, delay: {duration: 20ms}, abort: {type: Response, statusCode: 503}}
 `, until.Format(time.RFC3339)))
-		Eventually(func() map[string]int { return env.call(ctx, env.caller(), env.url("/faults-begins"), "-n", "1").Reasons }).
+		Eventually(func() map[string]int {
+			return env.call(ctx, env.caller(), env.url("/faults-begins"), "-n", "1").Reasons
+		}).
 			WithContext(ctx).WithTimeout(10 * time.Second).WithPolling(200 * time.Millisecond).Should(HaveKey("fault_injected"))
 		Eventually(func() string {
 			status, reason, message, _ := condition(env.get(ctx, "tested"), "FaultsActive")

@@ -192,8 +192,8 @@ func (c *Call) localKind(d RetryDecision) Kind {
 	switch {
 	case d == ByDeadline:
 		return Deadline
-	case c.last == OK: // its response was lost
-		return Internal
+	case c.last == OK: // its response was lost with its connection, while it was kept
+		return Reset
 	}
 	return c.last
 }

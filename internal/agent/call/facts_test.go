@@ -177,3 +177,14 @@ func TestRule10_ALostResponseIsNotTheAnswer(t *testing.T) {
 	r.want(r.rejects(again.Add(200*ms), Overflow), Reject)
 	r.ended(Overflow, Refused, 503, 3)
 }
+
+// A response that was lost with its connection while a retry was waited for is a reset, if the budget has no retry any more when that is due.
+func TestRule10_ALostResponseIsAReset(t *testing.T) {
+	r := newRig(t, func(s *policy.Settings) { s.Retry.Budget = policy.Budget{MinPerSecond: 1, Window: time.Second} })
+	r.begin(Request{})
+	a := r.respond(0, 503)
+	r.call.KeptLost()
+	r.plan.Budget.Reconfigure(policy.Budget{Window: time.Second})
+	r.want(r.call.Timer(a.Until), Reject)
+	r.ended(Reset, ByBudget, 502, 1)
+}

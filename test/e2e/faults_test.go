@@ -17,7 +17,7 @@ to: [{service: {name: upstream, port: 80}}]
 retry: {maxRetries: 1, when: [ServerError]}
 `
 		env.policy(ctx, "tested", base)
-		Expect(env.call(ctx, env.caller(), env.url("/before"), "-n", "3").OK).To(Equal(3))
+		Expect(env.call(ctx, env.caller(), env.url("/faults-before"), "-n", "3").OK).To(Equal(3))
 		until := time.Now().Add(30 * time.Second).UTC().Truncate(time.Second)
 		env.edit(ctx, "tested", base+fmt.Sprintf(`
 faults: {until: %q, percent: 100, delay: {duration: 20ms}, abort: {type: Response, statusCode: 503}}

@@ -90,6 +90,7 @@ func TestFailuresCountForBalancing(t *testing.T) {
 	if bad.Load() > calls/5 {
 		t.Errorf("%d of %d calls went to the endpoint that fails", bad.Load(), calls)
 	}
+	w.seen.await(t, calls)
 	if e := w.seen.lastCall(t); e.Outcome.Kind != call.OK {
 		t.Errorf("%+v", e.Outcome)
 	}

@@ -41,6 +41,7 @@ func TestRule22_WhatTheClusterOpensIsOpen(t *testing.T) {
 	if !w.rejected("/") || n.Load() != 1 {
 		t.Errorf("%d calls reached the server, want 1", n.Load())
 	}
+	w.seen.await(t, 2)
 	if e := w.seen.lastCall(t); e.Outcome.Kind.Reason() != "circuit_open" || e.Detail != routes.DetailCluster {
 		t.Errorf("%s, %q", e.Outcome.Kind.Reason(), e.Detail)
 	}

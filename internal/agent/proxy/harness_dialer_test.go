@@ -25,6 +25,7 @@ type plainDialer struct {
 	*notifier
 	dials  atomic.Int64
 	refuse atomic.Int64 // so many more dials fail
+	most   atomic.Int64 // if not 0, dials beyond so many fail
 	panics atomic.Bool
 	gone   atomic.Bool // its pod has ended, and has no dialer
 	// broken is how many more dials make a connection that is reset already.
@@ -80,9 +81,9 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.So
 	if d.panics.Load() {
 		panic("as the test asks")
 	}
-	d.dials.Add(1)
+	n, most := d.dials.Add(1), d.most.Load()
 	d.notify()
-	if d.refuse.Add(-1) >= 0 {
+	if d.refuse.Add(-1) >= 0 || most > 0 && n > most {
 		return nil, syscall.ECONNREFUSED
 	}
 	if slow := d.slow.Load(); slow > 0 {

@@ -323,11 +323,10 @@ func TestRule17_AHedgeThatCannotBeConnectedLeavesTheOther(t *testing.T) {
 	var n atomic.Int64
 	hedged := make(chan struct{})
 	w := build(t, counted(t, &n, func(*http.Request) string { <-hedged; return answer(200, "first") }), toAny(hedges(afterDelay(1))))
+	w.dialer.most.Store(1)
 	c := w.dial()
 	c.send(aGET)
-	poll(t, func() bool { return n.Load() == 1 })
-	w.dialer.refuse.Store(100)
-	poll(t, func() bool { return w.dialer.dials.Load() == 2 })
+	w.waitFor(t, func() bool { return w.dialer.dials.Load() == 2 })
 	close(hedged)
 	if res, body := c.response("GET"); res.StatusCode != 200 || body != "first" {
 		t.Errorf("got %d %q", res.StatusCode, body)

@@ -187,8 +187,9 @@ func TestConnectionsAreBalancedAsWritten(t *testing.T) {
 			w := build(t, endpoints[0]) // stands for the cluster IP
 			w.tcpShop(func(s *policy.Settings) { s.LoadBalancing = tc.policy }, endpoints...)
 			var got [3]int
-			for range 60 {
+			for i := range 60 {
 				w.reaches()
+				w.seen.await(t, i+1)
 				peer := w.seen.lastCall(t).Attempts[0].Peer
 				for i, at := range endpoints {
 					if at == peer {

@@ -5,15 +5,21 @@ package main
 import (
 	"flag"
 	"fmt"
-	"log"
 	"os"
 	"time"
 )
 
 func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "fairness:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
 	if len(os.Args) > 2 {
 		if part, ok := parts[os.Args[1]]; ok {
-			log.Fatal(part(os.Args[2:]))
+			return part(os.Args[2:])
 		}
 	}
 	var o options
@@ -23,11 +29,9 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "the flood that is measured, by its name (default all)")
 	flag.Parse()
 	if os.Getenv(placed) == "" {
-		log.Fatal(replace())
+		return replace()
 	}
-	if err := conduct(o); err != nil {
-		log.Fatal(err)
-	}
+	return conduct(o)
 }
 
 type options struct {

@@ -42,7 +42,7 @@ func (c *caller) obey(a call.Action) {
 		c.end(c.call.Finished(c.world.clock.time(), a.Attempt, call.End{GRPCStatus: -1}))
 	case call.Reject:
 		c.end(c.call.Outcome())
-	case call.Park, call.AwaitTrailers, call.Respond, call.Abort:
+	case call.Park, call.AwaitTrailers, call.Respond, call.Abort, call.Inject:
 		panic(fmt.Sprintf("no policy of the study asks for %d", a.Do))
 	}
 }

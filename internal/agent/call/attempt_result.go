@@ -65,7 +65,7 @@ func (c *Call) badResponse(now time.Time, id AttemptID, v *result) Action {
 	switch a.Do {
 	case ForwardKept: // it was never put aside
 		a.Do = Forward
-	case Wait, StartAttempt:
+	case Wait, StartAttempt, Inject:
 		a.Keep = true
 	case Continue, AwaitTrailers, Park, Forward, Respond, Reject, Abort:
 	}

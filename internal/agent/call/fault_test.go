@@ -320,3 +320,15 @@ func TestNothingIsSaidOfADryRunBesideFaults(t *testing.T) {
 		t.Error("it is said to differ")
 	}
 }
+
+// A fault that meets the retry at once takes nothing from the response that was to be tried again.
+func TestAFaultKeepsTheResponseBefore(t *testing.T) {
+	r := faulty(t, resets, func(s *policy.Settings) { s.Retry.Backoff.Initial = 0 })
+	r.plan.Faults.Percent = 0
+	r.start(t0, Request{})
+	r.plan.Faults.Percent = 100
+	a := r.respond(ms, 503)
+	if r.want(a, Inject); !a.Keep {
+		t.Errorf("%+v drops the response", a)
+	}
+}

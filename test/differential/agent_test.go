@@ -31,6 +31,9 @@ type agent struct {
 // Recorder implements routes.Observer.
 func (a *agent) Recorder(policy.ID, string) routes.Recorder { return a }
 
+// ForCaller implements routes.Recorder.
+func (a *agent) ForCaller(policy.Caller) routes.Recorder { return a }
+
 // DryRunDone implements routes.Recorder.
 func (a *agent) DryRunDone(w call.Would) {
 	a.looked.Add(1)

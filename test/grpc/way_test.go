@@ -105,6 +105,9 @@ type seen struct {
 // Recorder implements routes.Observer.
 func (s *seen) Recorder(policy.ID, string) routes.Recorder { return s }
 
+// ForCaller implements routes.Recorder.
+func (s *seen) ForCaller(policy.Caller) routes.Recorder { return s }
+
 // CallDone implements routes.Recorder.
 func (s *seen) CallDone(e *routes.Exchange) {
 	if e.GRPC {

@@ -40,7 +40,7 @@ arrived() {
 
 # supplier_count asks the supplier, from inside its pod, how many calls have reached it.
 supplier_count() {
-  "$KUBECTL" -n shop exec deployment/supplier -- /testserver get "http://127.0.0.1:8080/_stats?key=/parts" | sed -E 's/.*"Requests": ?([0-9]+).*/\1/' | head -1
+  "$KUBECTL" -n shop exec deployment/supplier -- /testserver get "http://127.0.0.1:8080/_stats?key=/parts" | sed -nE 's/.*"requests": ?([0-9]+).*/\1/p'
 }
 
 # show_status prints the policies once their status tells of the calls up to now.
@@ -87,13 +87,15 @@ step "a supplier with a quota, and an importer on every node that calls it as fa
 "$KUBECTL" -n shop delete --ignore-not-found retrypolicy/quota >/dev/null
 "$KUBECTL" apply --server-side -f config/demo/supplier.yaml >/dev/null
 "$KUBECTL" -n shop rollout status deployment/supplier daemonset/importer --timeout=60s >/dev/null || "$KUBECTL" -n shop get pods -o wide
-echo "before: $(arrived 3)"
+before=$(arrived 3)
+echo "before: $before"
 step "now one limit for all of them: kubectl apply -f config/demo/quota.yaml"
 cat config/demo/quota.yaml
 "$KUBECTL" apply -f config/demo/quota.yaml
 "$KUBECTL" -n shop wait --for=condition=Programmed --timeout=30s retrypolicy/quota >/dev/null
 sleep 2 # until each node has its share
-echo "after, from all nodes together: $(arrived 5)"
+after=$(arrived 5)
+echo "after, from all nodes together: $after"
 step "go on by yourself"
 cat <<EOF
   export KUBECONFIG=$KUBECONFIG

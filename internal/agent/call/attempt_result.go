@@ -133,6 +133,11 @@ func (c *Call) afterFailure(now time.Time, v *result) Action {
 		c.decideWithout(now, v)
 		return c.carryOn()
 	}
+	return c.retryOrEnd(now, v)
+}
+
+// retryOrEnd has what failed tried again, or ends the call.
+func (c *Call) retryOrEnd(now time.Time, v *result) Action {
 	delay, no := c.decide(now, v)
 	if no != NotNeeded {
 		return c.end(now, no)

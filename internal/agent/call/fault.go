@@ -163,11 +163,7 @@ func (c *Call) afterInjected(now time.Time, v *result) Action {
 		c.decideWithout(now, v)
 		return c.carryOn()
 	}
-	delay, no := c.decide(now, v)
-	if no != NotNeeded {
-		return c.end(now, no)
-	}
-	return c.retry(now, delay)
+	return c.retryOrEnd(now, v)
 }
 
 // isHeld reports whether all that is under way is held up, so that the driver has nothing to do.

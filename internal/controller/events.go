@@ -83,30 +83,33 @@ func recordTransitions(r events.EventRecorder, obj client.Object, base, next *v1
 		event(corev1.EventTypeWarning, eventPartiallyEnforced, actionCompile, c.Message)
 	}
 	recordRollout(base, next, event)
-	recordFaults(base, next, event)
-	was := meta.FindStatusCondition(base.Conditions, v1alpha1.ConditionBreakerForced)
-	is := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionBreakerForced)
-	switch {
-	case is != nil && (was == nil || was.Message != is.Message):
-		event(corev1.EventTypeNormal, eventBreakerForced, actionCompile, is.Message)
-	case is == nil && was != nil:
-		event(corev1.EventTypeNormal, eventBreakerReleased, actionCompile, "The circuit breakers go by what is seen again. Before: "+was.Message)
+	switch is, was := passing(base, next, v1alpha1.ConditionFaultsActive); {
+	case is != "":
+		event(corev1.EventTypeWarning, eventFaultsStarted, actionCompile, is)
+	case was != "":
+		event(corev1.EventTypeNormal, eventFaultsEnded, actionCompile, "No faults are injected any more. Before: "+was)
+	}
+	switch is, was := passing(base, next, v1alpha1.ConditionBreakerForced); {
+	case is != "":
+		event(corev1.EventTypeNormal, eventBreakerForced, actionCompile, is)
+	case was != "":
+		event(corev1.EventTypeNormal, eventBreakerReleased, actionCompile, "The circuit breakers go by what is seen again. Before: "+was)
 	}
 	if failed(base) == 0 && failed(next) > 0 {
 		event(corev1.EventTypeWarning, eventNodesFailing, actionProgram, meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionProgrammed).Message)
 	}
 }
 
-// recordFaults records that faults begin and end.
-func recordFaults(base, next *v1alpha1.PolicyStatus, event func(kind, reason, action, message string)) {
-	was := meta.FindStatusCondition(base.Conditions, v1alpha1.ConditionFaultsActive)
-	is := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionFaultsActive)
+// passing returns what a condition that is there for a time says from now on, or else what it said when it has gone; neither if nothing has changed.
+func passing(base, next *v1alpha1.PolicyStatus, kind string) (is, was string) {
+	before, now := meta.FindStatusCondition(base.Conditions, kind), meta.FindStatusCondition(next.Conditions, kind)
 	switch {
-	case is != nil && (was == nil || was.Message != is.Message):
-		event(corev1.EventTypeWarning, eventFaultsStarted, actionCompile, is.Message)
-	case is == nil && was != nil:
-		event(corev1.EventTypeNormal, eventFaultsEnded, actionCompile, "No faults are injected any more. Before: "+was.Message)
+	case now != nil && (before == nil || before.Message != now.Message):
+		return now.Message, ""
+	case now == nil && before != nil:
+		return "", before.Message
 	}
+	return "", ""
 }
 
 // recordRollout records the transitions of a rollout.

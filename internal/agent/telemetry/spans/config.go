@@ -119,12 +119,12 @@ func checkTrust() error {
 
 func checkIdentity() error {
 	variable, certificate := setting("CLIENT_CERTIFICATE")
-	_, key := setting("CLIENT_KEY")
+	keyVariable, key := setting("CLIENT_KEY")
 	switch {
 	case certificate == "" && key == "":
 		return nil
-	case certificate == "" || key == "":
-		return fmt.Errorf("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY go together: set both or neither")
+	case certificate == "" || key == "", strings.TrimSuffix(variable, "CERTIFICATE") != strings.TrimSuffix(keyVariable, "KEY"): // the client takes no pair of two kinds
+		return fmt.Errorf("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY go together, and so do those with TRACES_: set both or neither")
 	}
 	if _, err := tls.LoadX509KeyPair(certificate, key); err != nil {
 		return fmt.Errorf("%s: %w", variable, err)

@@ -1,20 +1,13 @@
 package spans
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer/tlstest"
 )
 
 // ca has a certificate for a collector, and one for its client, in files.
@@ -25,42 +18,21 @@ type ca struct {
 
 func newCA(t *testing.T) ca {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+	authority := tlstest.New(t)
+	own := authority.Issue(nil, "127.0.0.1")
+	certificate, key := tlstest.PEMs(t, own)
+	return ca{
+		file: write(t, "ca.crt", authority.PEM()), clientCertificate: write(t, "client.crt", certificate), clientKey: write(t, "client.key", key),
+		server: &tls.Config{
+			Certificates: []tls.Certificate{*own}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authority.Pool(), MinVersion: tls.VersionTLS13,
+		},
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := ca{file: write(t, "ca.crt", "CERTIFICATE", der), clientKey: write(t, "client.key", "PRIVATE KEY", private)}
-	c.clientCertificate = c.file
-	own, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(own)
-	c.server = &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots,
-		MinVersion: tls.VersionTLS13,
-	}
-	return c
 }
 
-func write(t *testing.T, name, kind string, der []byte) string {
+func write(t *testing.T, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -88,7 +60,7 @@ func TestNoEndpointMeansNoExporter(t *testing.T) {
 
 // Whoever writes something that cannot be meant gets a sentence that names the variable and says what to write.
 func TestWrongVariablesAreRefused(t *testing.T) {
-	none := write(t, "none", "SOMETHING", nil)
+	none := write(t, "none", []byte("no certificate"))
 	for name, tc := range map[string]struct {
 		variables map[string]string
 		want      string
@@ -110,6 +82,9 @@ func TestWrongVariablesAreRefused(t *testing.T) {
 		"a file that is not there":   {map[string]string{"OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere"}, "OTEL_EXPORTER_OTLP_CERTIFICATE: open /nowhere"},
 		"a file without certificate": {map[string]string{"OTEL_EXPORTER_OTLP_CERTIFICATE": none}, "has no certificate in PEM"},
 		"a certificate without key":  {map[string]string{"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": none}, "set both or neither"},
+		"a certificate for traces, and a key for all": {
+			map[string]string{"OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE": none, "OTEL_EXPORTER_OTLP_CLIENT_KEY": none}, "set both or neither",
+		},
 		"a key pair that is none": {
 			map[string]string{"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": none, "OTEL_EXPORTER_OTLP_CLIENT_KEY": none}, "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: ",
 		},

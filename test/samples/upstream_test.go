@@ -1,6 +1,7 @@
 package samples
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"fairlead.dev/fairlead/internal/agent/transport/tlslayer/tlstest"
 )
 
 // seen is a request as the upstream has it.
@@ -72,15 +75,15 @@ func (a *answering) serve(t *testing.T) netip.AddrPort {
 	return s.Listener.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// serveTLS serves over TLS, with a certificate that root is the root of.
+// serveTLS serves over TLS, with a certificate that root has issued.
 func (a *answering) serveTLS(t *testing.T, names ...string) (at netip.AddrPort, root *x509.Certificate) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(a)
-	certificate, root := certificateFor(t, names)
-	s.TLS = certificate
+	authority := tlstest.New(t)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{*authority.Issue(nil, names...)}}
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	return s.Listener.Addr().(*net.TCPAddr).AddrPort(), root
+	return s.Listener.Addr().(*net.TCPAddr).AddrPort(), authority.Root()
 }
 
 // call makes a call and returns its answer, the body of which has been read.

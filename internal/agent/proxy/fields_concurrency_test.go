@@ -108,17 +108,20 @@ func TestRule24_AWaitForAPlaceIsBounded(t *testing.T) {
 	}
 }
 
+// adaptiveBounds are bounds of a limit that adapts, and how many calls it lets be under way at first.
+var adaptiveBounds = map[string]struct {
+	bounds policy.AdaptiveConcurrency
+	held   int
+}{
+	"the lowest":  {policy.AdaptiveConcurrency{Min: 22, Max: 1000}, 22},
+	"the highest": {policy.AdaptiveConcurrency{Min: 1, Max: 2}, 2},
+}
+
 // A limit that adapts keeps the bounds that are written.
 //
 //enforces:http1 concurrency.adaptive.min concurrency.adaptive.max
 func TestRule24_AnAdaptiveLimitKeepsItsBounds(t *testing.T) {
-	for name, tc := range map[string]struct {
-		bounds policy.AdaptiveConcurrency
-		held   int
-	}{
-		"the lowest":  {policy.AdaptiveConcurrency{Min: 22, Max: 1000}, 22},
-		"the highest": {policy.AdaptiveConcurrency{Min: 1, Max: 2}, 2},
-	} {
+	for name, tc := range adaptiveBounds {
 		t.Run(name, func(t *testing.T) {
 			g := newGate()
 			w := build(t, serve(t, g.serve), toAny(running(policy.Concurrency{Adaptive: &tc.bounds, Scope: policy.SharePod})))

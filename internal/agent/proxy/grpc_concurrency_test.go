@@ -55,13 +55,7 @@ func TestRule24_GRPCCallsWaitForAPlace(t *testing.T) {
 
 //enforces:grpc concurrency.adaptive.min concurrency.adaptive.max
 func TestRule24_AnAdaptiveLimitOfGRPCCallsKeepsItsBounds(t *testing.T) {
-	for name, tc := range map[string]struct {
-		bounds policy.AdaptiveConcurrency
-		held   int
-	}{
-		"the lowest":  {policy.AdaptiveConcurrency{Min: 22, Max: 1000}, 22},
-		"the highest": {policy.AdaptiveConcurrency{Min: 1, Max: 2}, 2},
-	} {
+	for name, tc := range adaptiveBounds {
 		t.Run(name, func(t *testing.T) {
 			w, h := holdingRPC(t, running(policy.Concurrency{Adaptive: &tc.bounds, Scope: policy.SharePod}))
 			c := w.clientRPC()

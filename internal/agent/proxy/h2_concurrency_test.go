@@ -70,13 +70,7 @@ func TestRule24_StreamsWaitForAPlace(t *testing.T) {
 
 //enforces:http2 concurrency.adaptive.min concurrency.adaptive.max
 func TestRule24_AnAdaptiveLimitKeepsItsBoundsOverHTTP2(t *testing.T) {
-	for name, tc := range map[string]struct {
-		bounds policy.AdaptiveConcurrency
-		held   int
-	}{
-		"the lowest":  {policy.AdaptiveConcurrency{Min: 22, Max: 1000}, 22},
-		"the highest": {policy.AdaptiveConcurrency{Min: 1, Max: 2}, 2},
-	} {
+	for name, tc := range adaptiveBounds {
 		t.Run(name, func(t *testing.T) {
 			w, _, release := holding(t, running(policy.Concurrency{Adaptive: &tc.bounds, Scope: policy.SharePod}))
 			c := w.dialH2(http2test.Options{})

@@ -80,8 +80,8 @@ type Options struct {
 	HeadMemory int64
 
 	// for tests, instead of the constants
-	sniffDelay, headTimeout, lingerFor, connect, closedAtOnce time.Duration
-	buffers                                                   int64
+	sniffDelay, headTimeout, lingerFor, stragglerFor, connect, closedAtOnce time.Duration
+	buffers                                                                 int64
 }
 
 // Server serves captured connections.
@@ -144,7 +144,8 @@ func New(o Options) (*Server, error) {
 	s.defaults.Timeouts.Connect = orDefault(o.connect, s.defaults.Timeouts.Connect)
 	s.connector.ConnectTimeout = s.defaults.Timeouts.Connect
 	s.h1 = h1.New(h1.Options{
-		Poller: s.poller, Malformed: s.events.Malformed, Draining: s.draining.Load, HeadTimeout: o.headTimeout, LingerFor: o.lingerFor,
+		Poller: s.poller, Malformed: s.events.Malformed, Draining: s.draining.Load, Panicked: s.events.Panicked,
+		HeadTimeout: o.headTimeout, LingerFor: o.lingerFor, StragglerFor: o.stragglerFor,
 	})
 	s.h2 = h2.New(h2.Options{
 		Malformed: s.events.Malformed, Draining: s.draining.Load, Panicked: s.events.Panicked, ConnectTimeout: s.defaults.Timeouts.Connect,

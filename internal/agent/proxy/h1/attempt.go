@@ -116,6 +116,9 @@ func (t *attempt) drop() {
 // has come.
 func (t *attempt) giveUp() {
 	x := t.x
+	if t.leaveBehind() {
+		return
+	}
 	t.halt()
 	if !t.reported {
 		kind, why := call.Superseded, routes.NoDetail
@@ -129,8 +132,8 @@ func (t *attempt) giveUp() {
 		_, _ = t.body.Ready() // what has not come is not waited for
 		keep = t.reusable()
 	}
-	if c := t.Lease.Conn; !keep && c != nil && x.s.server.conn == c.Conn {
-		x.s.server = pinnedServer{} // what happens to that connection now is our doing
+	if c := t.Lease.Conn; !keep && c != nil {
+		x.s.forget(c.Conn)
 	}
 	t.release(keep)
 }

@@ -47,6 +47,13 @@ func (x *exchange) pinTo(c *transport.Conn) {
 	x.s.pinTo(c)
 }
 
+// forget has the end of a connection mean nothing, since it is our doing.
+func (s *Session) forget(c *transport.Conn) {
+	if s.server.conn == c {
+		s.server = pinnedServer{}
+	}
+}
+
 // nextServerLook returns when the wait for the next request ends to check the server, at until at the latest; zero: never.
 func (s *Session) nextServerLook(now, until time.Time) time.Time {
 	d := &s.server

@@ -26,14 +26,7 @@ func (c *Conn) PeekInto(p []byte) (int, State) {
 	if !c.Plain() {
 		return c.peekLayer(p)
 	}
-	n, err := recv(c.fd, p, unix.MSG_PEEK)
-	switch err {
-	case nil:
-		return n, Readable
-	case ErrWouldBlock: //nolint:errorlint // it comes bare
-		return 0, Quiet
-	}
-	return 0, Gone
+	return peek(c.fd, p)
 }
 
 // Ending is how far a connection has come to its end.

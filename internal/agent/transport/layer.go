@@ -64,7 +64,7 @@ type Raw struct{ conn *Conn }
 func (c *Conn) Raw() Raw { return Raw{c} }
 
 // TryRead is Conn.TryRead on the socket.
-func (r Raw) TryRead(p []byte) (int, error) { return recv(r.conn.fd, p, 0) }
+func (r Raw) TryRead(p []byte) (int, error) { return recv(r.conn.fd, p) }
 
 // TryWrite is Conn.TryWrite on the socket.
 func (r Raw) TryWrite(p []byte) (int, error) { return send(r.conn.fd, p) }

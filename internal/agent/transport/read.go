@@ -17,7 +17,7 @@ func (c *Conn) TryRead(p []byte) (int, error) {
 	if l := c.layer.Load(); l != nil {
 		return (*l).TryRead(p)
 	}
-	return recv(c.fd, p, 0)
+	return recv(c.fd, p)
 }
 
 // Read reads what is there into p, waiting no longer than until (zero: for ever). It returns os.ErrDeadlineExceeded when until

@@ -27,7 +27,7 @@ bench-blocks: bench-deps ## Measure what each block of a policy costs per call, 
 .PHONY: agent-profile
 agent-profile: bench-deps ## Make the profile anew that the agent is compiled with (root, two cores).
 	@go build -trimpath -pgo=off -o bin/bench-dataplane ./bench/dataplane
-	@bin/bench-dataplane -only fairlead -measures http1-keepalive -rounds 1 -duration 1s -patience 0 -cpuprofile $(AGENT_PROFILE)
+	@bin/bench-dataplane -cpuprofile $(AGENT_PROFILE)
 
 BENCH_CONTROLPLANE = KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" && export KUBEBUILDER_ASSETS && \
 	go build -o bin/manager ./cmd/manager && go build -o bin/bench-controlplane ./bench/controlplane && bin/bench-controlplane

@@ -73,7 +73,10 @@ type plan struct {
 
 // plans lists the candidates, and writes the configuration of those that read one.
 func plans(w *world, self string, o options) ([]plan, error) {
-	if o.blocks {
+	switch {
+	case o.profile != "":
+		return profiling(self), nil
+	case o.blocks:
 		return blockPlans(w, self)
 	}
 	all := []plan{

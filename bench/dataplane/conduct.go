@@ -37,6 +37,9 @@ func conduct(o options) error {
 	if err := pin(w.cores.load); err != nil {
 		return err
 	}
+	if o.profile != "" {
+		return c.profiled()
+	}
 	for c.round = 1; c.round <= o.rounds; c.round++ {
 		if err := c.playRound(); err != nil {
 			return err

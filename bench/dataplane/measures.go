@@ -54,11 +54,6 @@ func (c *conductor) faultless(cand *candidate, bench string, l load) (loadResult
 }
 
 func (c *conductor) keepalive(cand *candidate) error {
-	if c.profile != "" && cand.name == "fairlead" {
-		if err := c.profiled(); err != nil {
-			return err
-		}
-	}
 	_, err := c.faultless(cand, "http1-keepalive", keepalive)
 	return err
 }

@@ -39,7 +39,7 @@ func parseOptions(args []string) (o options, inside bool) {
 		return err
 	})
 	fs.IntVar(&o.bulk, "bulk", 100, "MiB of a bulk answer")
-	fs.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the fairlead candidate to this file")
+	fs.StringVar(&o.profile, "cpuprofile", "", "measure nothing, and write a CPU profile of fairlead under load to this file, for the compiler")
 	fs.IntVar(&o.patience, "patience", 3, "how many times a measurement is repeated that other processes disturbed")
 	fs.BoolVar(&inside, "inside", false, "already in the namespace (the program sets this itself)")
 	_ = fs.Parse(args)

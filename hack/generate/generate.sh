@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Writes everything that is generated from Go types and markers into OUT
 # (default: the checkout itself): deepcopy functions, CRDs, roles, docs/api.md;
-# and the Go code of the wire protocol from its .proto.
+# the Go code of the wire protocol from its .proto; and the rules of Prometheus
+# and the dashboards of Grafana.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=${1:-.}
@@ -17,6 +18,7 @@ if grep -rqs '+kubebuilder:rbac' internal/controller; then
 fi
 tool crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --max-depth=20 --renderer=markdown \
   --config=hack/generate/api-docs.yaml --templates-dir=hack/generate/api-docs --output-path="$out/docs/api.md"
+go run ./hack/generate/monitoring "$out"
 
 # The protocol's compiler and its plug-ins are Go programs of pinned versions; the well-known types come with them.
 go build -modfile=go.tools.mod -o bin/protoc/ google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc

@@ -54,8 +54,8 @@ var _ = Describe("the manager's metrics", func() {
 			documented = append(documented, strings.Join(row[1:], " | "))
 		}
 		Expect(len(documented)).To(BeNumerically(">", 5))
-		Eventually(func() []string { return shownMetrics(suite.running) }).WithContext(ctx).Should(ConsistOf(documented))
-	})
+		Eventually(func() []string { return shownMetrics(suite.running) }).Should(ConsistOf(documented))
+	}, SpecTimeout(time.Minute))
 
 	It("are what the dashboards show and the alerts go by, in a Prometheus that scrapes them", func(ctx SpecContext) {
 		ns := newNamespace(ctx)

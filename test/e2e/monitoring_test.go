@@ -184,7 +184,7 @@ var _ = Describe("Prometheus", func() {
 			for path, calls := range map[string]string{"/monitored": "5", "/monitored?failFirst=1&key=monitored-retry": "2", "/monitored-limit": "2"} {
 				env.call(ctx, env.caller(), env.url(path), "-n", calls)
 			}
-			return errors.Join(scrapes(agentName, agents), server.scrapes(managerName, managers), server.showsAll(queries))
+			return errors.Join(scrapes(server, agentName, agents), scrapes(server, managerName, managers), shows(server, queries))
 		})
 	}, NodeTimeout(3*time.Minute))
 })

@@ -40,8 +40,18 @@ func (f *Forward) replaces(name []byte) bool {
 	return false
 }
 
-// edits reports whether fields are left out or replaced.
-func (f *Forward) edits() bool { return len(f.Without) > 0 || f.Authority != "" }
+// edits reports whether fields of the head are left out or replaced.
+func (f *Forward) edits(h *Head) bool {
+	if f.Authority != "" {
+		return true
+	}
+	for _, w := range f.Without {
+		if _, there := h.Value(w); there {
+			return true
+		}
+	}
+	return false
+}
 
 // WriteRequest forwards the request's head followed by body, the bytes of the body that are at hand, in one write if possible.
 // It returns how many bytes the connection accepted, of head and body together.
@@ -89,7 +99,7 @@ func (w *wire) free() {
 // build returns the bytes read if they can be forwarded as they are, and copies otherwise.
 func (w *wire) build(h *Head, f *Forward, body []byte) []byte {
 	w.free()
-	if !h.seen.rewrite && f.ConnOption == NoConnOption && len(f.Extra) == 0 && !f.edits() {
+	if !h.seen.rewrite && f.ConnOption == NoConnOption && len(f.Extra) == 0 && !f.edits(h) {
 		switch {
 		case len(body) == 0:
 			return h.Raw()
@@ -128,7 +138,7 @@ func (h *Head) appendTo(dst []byte, f *Forward) []byte {
 		copy(dst[len(dst)-h.firstLine:], "HTTP/1.1")
 	}
 	lines, said := h.fields(), false
-	if !h.seen.rewrite && !f.edits() {
+	if !h.seen.rewrite && !f.edits(h) {
 		dst = append(dst, lines...)
 	} else {
 		dst, said = h.appendKept(dst, lines, f)

@@ -16,6 +16,8 @@ go run ./hack/generate/shorten "$out/config/crd/policy.fairlead.dev_clusterretry
 if grep -rqs '+kubebuilder:rbac' internal/controller; then
   tool controller-gen rbac:roleName=fairlead-manager paths=./internal/controller/... output:rbac:dir="$out/config/rbac"
 fi
+# What the charts share with the manifests.
+go run ./hack/generate/charts "$out"
 tool crd-ref-docs --log-level=ERROR --source-path=api/v1alpha1 --max-depth=20 --renderer=markdown \
   --config=hack/generate/api-docs.yaml --templates-dir=hack/generate/api-docs --output-path="$out/docs/api.md"
 go run ./hack/generate/monitoring "$out"

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -111,13 +112,23 @@ func (r *read) policy(text []byte, head *metav1.TypeMeta, into metav1.Object) er
 			return err
 		}
 	}
-	if err := yaml.UnmarshalStrict(text, into); err != nil {
+	if err := strictly(text, into); err != nil {
 		return err
 	}
 	if into.GetName() == "" {
 		return fmt.Errorf("the %s has no metadata.name; give it one", head.Kind)
 	}
 	return nil
+}
+
+// strictly reads a document that holds nothing but what its type does.
+func strictly(text []byte, into any) error {
+	converted, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return err
+	}
+	unknown, err := json.UnmarshalStrict(converted, into)
+	return errors.Join(append(unknown, err)...)
 }
 
 func (r *read) add(file string, s compile.Source) {

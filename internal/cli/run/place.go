@@ -49,10 +49,14 @@ func (r *runner) open() (place, error) {
 		return r.openLocal()
 	}
 	err := canCapture()
-	switch {
-	case err == nil:
-		return r.openNamespace()
-	case r.options.Capture == captureAlways:
+	if err == nil {
+		var p place
+		if p, err = r.openNamespace(); err == nil {
+			return p, nil
+		}
+		r.out.say("connections cannot be captured here: %v", err)
+	}
+	if r.options.Capture == captureAlways {
 		return nil, fmt.Errorf("--capture=Always is not possible here: %w", err)
 	}
 	return r.openLocal()

@@ -68,8 +68,8 @@ func TestTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `fairlead: 200 calls in 1.2s
-  POLICY           DESTINATION      CALLS   SUCCESS   WITHOUT RETRIES   RETRIES   P50     P99     BREAKER          REJECTED
-  shop/inventory   host a.example   200     99%       70%               80        2ms     270ms   open, opened 2   2 by breaker, 4 by limit
+  POLICY           DESTINATION      CALLS   SUCCESS   WITHOUT RETRIES   RETRIES   P50   P99     BREAKER          REJECTED
+  shop/inventory   host a.example   200     99%       70%               80        2ms   270ms   open, opened 2   2 by breaker, 4 by limit
   shop/z, a dry run to any: of 200 calls it would have changed 4: 3 retried, 1 rejected by a limit, 1 time a circuit breaker opened
   shop/inventory passed 2 connections to host a.example through (TLS, or not HTTP): 10 bytes sent, 12 received
   no policy governed 3 connections

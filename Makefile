@@ -28,3 +28,4 @@ try: ## Show on this machine, with Go alone, what a policy does for calls to a f
 .PHONY: build
 build: ## Build manager and agent into bin/.
 	go build -trimpath -o bin/ ./cmd/...
+	ln -sf kubectl-fairlead bin/fairlead

@@ -3,6 +3,7 @@ package run
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,7 +69,7 @@ namespace of its own instead, in which all its TCP connections are captured, whe
 			if err := o.check(); err != nil {
 				return err
 			}
-			return o.run(c.Context(), c.ErrOrStderr())
+			return o.run(os.Stderr) // which the command writes to as well, and which may be a terminal
 		},
 	}
 	f := c.Flags()

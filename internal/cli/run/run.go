@@ -32,7 +32,7 @@ type runner struct {
 }
 
 // run runs the command and returns how it has ended, an *ExitError unless that was well.
-func (o *Options) run(_ context.Context, errs io.Writer) error {
+func (o *Options) run(errs io.Writer) error {
 	r := &runner{options: o, out: &output{to: errs, quiet: o.Quiet}}
 	var err error
 	if r.services, err = policies.ParseServices(o.Services); err != nil {

@@ -68,7 +68,7 @@ func parseHead(b []byte) (*head, error) {
 func (h *head) connectTarget() (target, error) {
 	host, port, err := net.SplitHostPort(h.target)
 	if err != nil || host == "" {
-		return target{}, fmt.Errorf("CONNECT %s names no host and port", h.target)
+		return target{}, fmt.Errorf("CONNECT %q names no host and port", h.target)
 	}
 	return parseTarget(host, port)
 }

@@ -33,7 +33,7 @@ func (l *LatencyPercentile) Reconfigure(percent int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.percent = percent
-	l.settle()
+	l.adjust()
 }
 
 // Value is the percentile; 0: it is not known.
@@ -51,7 +51,7 @@ func (l *LatencyPercentile) Took(d time.Duration) {
 		l.oldest = (l.oldest + 1) % len(l.latest)
 	}
 	l.count(d, 1)
-	l.settle()
+	l.adjust()
 }
 
 // count notes that an attempt has come, or has left the window.
@@ -72,9 +72,9 @@ func (l *LatencyPercentile) TookLonger(than time.Duration) {
 	}
 }
 
-// settle goes on to the one of the percentile's rank. It expects the lock. Most attempts are on the same side of it as those whose places they take, so that
+// adjust goes on to the one of the percentile's rank. It expects the lock. Most attempts are on the same side of it as those whose places they take, so that
 // nothing has to be looked for.
-func (l *LatencyPercentile) settle() {
+func (l *LatencyPercentile) adjust() {
 	n := len(l.latest)
 	if n == 0 {
 		return

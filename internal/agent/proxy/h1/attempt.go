@@ -96,7 +96,6 @@ func (t *attempt) hold(c upstream.Lease) {
 		c.Attachment = l
 	}
 	l.reader.Account(&t.x.s.client.Share.Responses)
-	l.turns = t.x.s.client.Share.Turns
 	t.Lease, t.server, t.in, t.receivedBefore = c, c.Conn.Conn, l, l.received
 }
 

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/http1"
-	"fairlead.dev/fairlead/internal/agent/proxy/turns"
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
 
@@ -12,8 +11,6 @@ import (
 type connReader struct {
 	conn   *transport.Conn
 	reader http1.Reader
-	// turns are those of the pod, which goes on after a wait only when it is its turn.
-	turns *turns.Pod
 
 	// before is called by the next read that finds time to wait, in front of the wait; see transport.Conn.WriteThenRead.
 	before func() error
@@ -49,7 +46,6 @@ func (l *connReader) Read(p []byte) (int, error) {
 		l.before = nil
 	}
 	l.count(n, p)
-	l.turns.Enter()
 	return n, err
 }
 

@@ -41,7 +41,6 @@ func (s *Session) Init(d *Driver, client *drive.Client, routes *route.Selector) 
 	s.driver, s.client, s.routes = d, client, routes
 	s.in.attach(client.Conn)
 	s.in.reader.Account(&client.Share.Requests)
-	s.in.turns = client.Share.Turns
 }
 
 // Restart forgets what was read, which was for a layer below, and reads from what is on top of the connection by now.

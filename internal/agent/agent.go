@@ -23,6 +23,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/subscribe"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
 	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
+	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
@@ -76,6 +77,7 @@ type Agent struct {
 	client    *subscribe.Client
 	accessLog *telemetry.AccessLog
 	spans     *spans.Exporter // nil: nothing is traced
+	taps      *taps.Taps
 	meter     *telemetry.Meter
 	pages     http.Handler
 }
@@ -122,7 +124,10 @@ func (a *Agent) newDataPlane() error {
 			return err
 		}
 	}
-	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog, Spans: a.spans, MaxSeries: a.opts.MaxSeries, Callers: a.opts.CallerLabel})
+	a.taps = taps.New(a.pod)
+	a.meter = telemetry.New(telemetry.Options{
+		Logger: a.opts.Log, AccessLog: a.accessLog, Spans: a.spans, Taps: a.taps, MaxSeries: a.opts.MaxSeries, Callers: a.opts.CallerLabel,
+	})
 	lookups := dns.Options{Panicked: func(what any, stack []byte) { a.meter.Panicked("", what, stack) }}
 	a.names, a.proxies = dns.New(lookups), dns.New(lookups)
 	a.routes, err = routes.New(a.routesOptions())
@@ -135,7 +140,7 @@ func (a *Agent) newDataPlane() error {
 	}
 	a.meter.Watch(telemetry.Sources{Stats: a.routes.Stats, Captures: a.captureState, Replay: a.proxy.ReplayMemory()})
 	a.pages, err = telemetry.Handler(telemetry.HandlerOptions{
-		Meter: a.meter, Ready: a.ready, Config: a.config, Endpoints: a.endpoints, Profiling: a.opts.Profiling,
+		Meter: a.meter, Ready: a.ready, Config: a.config, Endpoints: a.endpoints, Pages: a.livePages(), Profiling: a.opts.Profiling,
 	})
 	if err != nil {
 		return err

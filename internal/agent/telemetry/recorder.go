@@ -7,6 +7,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
+	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -19,6 +20,7 @@ type recorder struct {
 	meter  *Meter          // of which callers have recorders of their own; nil: they have none
 	log    *AccessLog      // nil: none
 	spans  *spans.Exporter // nil: none
+	taps   *taps.Taps      // nil: none
 	shards []shard
 	lanes  *lanes
 
@@ -103,6 +105,9 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	}
 	if r.log != nil && wanted(e) {
 		r.log.write(r, e)
+	}
+	if r.taps.Any() {
+		r.taps.Call(e, r.key.policy, r.key.target)
 	}
 	if r.spans != nil && e.Trace != nil {
 		r.spans.Call(e, r.key.policy, r.key.target)

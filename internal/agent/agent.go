@@ -22,6 +22,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
+	"fairlead.dev/fairlead/internal/agent/telemetry/flows"
 	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -126,7 +127,7 @@ func (a *Agent) newDataPlane() error {
 	}
 	a.taps = taps.New(a.pod)
 	a.meter = telemetry.New(telemetry.Options{
-		Logger: a.opts.Log, AccessLog: a.accessLog, Spans: a.spans, Taps: a.taps, MaxSeries: a.opts.MaxSeries, Callers: a.opts.CallerLabel,
+		Logger: a.opts.Log, AccessLog: a.accessLog, Spans: a.spans, Taps: a.taps, Inventory: flows.New(), MaxSeries: a.opts.MaxSeries, Callers: a.opts.CallerLabel,
 	})
 	lookups := dns.Options{Panicked: func(what any, stack []byte) { a.meter.Panicked("", what, stack) }}
 	a.names, a.proxies = dns.New(lookups), dns.New(lookups)
@@ -177,7 +178,7 @@ func (a *Agent) newConfigClient() error {
 		// Named after the node: nodes that share a disk must not share their configuration.
 		CopyFile: filepath.Join(a.opts.StateDir, a.opts.Node+".snapshot"),
 		Applier:  &applier{node: a.opts.Node, routes: a.routes, meter: a.meter, log: a.opts.Log, capture: a.capture, detector: a.detector},
-		Reporter: a.meter, Sharer: a.routes, Breakers: a.routes, Logger: a.opts.Log,
+		Reporter: a.meter, Flows: a.meter.WantFlows, Sharer: a.routes, Breakers: a.routes, Logger: a.opts.Log,
 	})
 	return err
 }

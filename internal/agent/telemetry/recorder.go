@@ -6,6 +6,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/telemetry/flows"
 	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/policy"
@@ -21,6 +22,7 @@ type recorder struct {
 	log    *AccessLog      // nil: none
 	spans  *spans.Exporter // nil: none
 	taps   *taps.Taps      // nil: none
+	flows  *flows.Book     // nil: none
 	shards []shard
 	lanes  *lanes
 

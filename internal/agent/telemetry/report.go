@@ -150,6 +150,9 @@ func (m *Meter) Report() *policy.Report { return m.reportAt(time.Now()) }
 func (m *Meter) reportAt(now time.Time) *policy.Report {
 	current := m.readGauges(now)
 	r := &policy.Report{}
+	if m.flows != nil {
+		r.Flows = m.flows.Report(now)
+	}
 	if captures := m.sources.Load().Captures; captures != nil {
 		d := captures()
 		r.Captured, r.Uncaptured = d.Captured, d.Uncaptured

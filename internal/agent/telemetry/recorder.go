@@ -31,6 +31,8 @@ type recorder struct {
 	began atomic.Int64
 	epoch time.Time // immutable; has the monotonic clock's reading: setting the clock must not change what a report covers
 
+	exemplars atomic.Pointer[exemplars] // nil: no call has been traced
+
 	// guarded by Meter.mu
 	folded      bool     // metrics show it among the overflow
 	number      uint64   // counts the recorders
@@ -112,6 +114,7 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 		r.taps.Call(e, r.key.policy, r.key.target)
 	}
 	if r.spans != nil && e.Trace != nil {
+		r.noteExemplars(e)
 		r.spans.Call(e, r.key.policy, r.key.target)
 	}
 }

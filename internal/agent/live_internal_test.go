@@ -20,6 +20,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
+	"fairlead.dev/fairlead/internal/agent/telemetry/flows"
 	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/agent/transport"
 	"fairlead.dev/fairlead/internal/agent/upstream"
@@ -47,6 +48,7 @@ func (d dialer) Dial(ctx context.Context, _ netip.AddrPort) (transport.Socket, e
 // liveAgent is an agent's data plane with the pages of its live API, between clients and a server.
 type liveAgent struct {
 	*Agent
+	flows  *flows.Book
 	client *http.Client // the pod's
 	pages  *httptest.Server
 }
@@ -54,9 +56,17 @@ type liveAgent struct {
 // startLive has a policy enforced for the calls of a pod.
 func startLive(t *testing.T, server *httptest.Server, change func(*policy.Settings)) *liveAgent {
 	t.Helper()
+	return startWith(t, server, snapshotOf(server, change))
+}
+
+// startWith has the policies of a snapshot in force.
+func startWith(t *testing.T, server *httptest.Server, s *policy.Snapshot) *liveAgent {
+	t.Helper()
 	a := &Agent{opts: Options{Node: "node-1"}}
+	book := flows.New()
 	a.taps = taps.New(func(string) (string, string) { return "shop/checkout-1", "Deployment/checkout" })
-	a.meter = telemetry.New(telemetry.Options{Logger: slog.New(slog.DiscardHandler), Taps: a.taps})
+	a.meter = telemetry.New(telemetry.Options{Logger: slog.New(slog.DiscardHandler), Taps: a.taps, Inventory: book})
+	book.Want(true)
 	var err error
 	a.routes, err = routes.New(routes.Options{
 		Dialer: func(string) upstream.Dialer { return dialer{server.Listener.Addr().String()} }, Observer: a.meter,
@@ -64,13 +74,13 @@ func startLive(t *testing.T, server *httptest.Server, change func(*policy.Settin
 	if err != nil {
 		t.Fatal(err)
 	}
-	if refused := a.routes.Install(snapshotOf(server, change)); len(refused) > 0 {
+	if refused := a.routes.Install(s); len(refused) > 0 {
 		t.Fatal(refused)
 	}
 	if a.proxy, err = proxy.New(proxy.Options{Store: a.routes, Events: a.meter}); err != nil {
 		t.Fatal(err)
 	}
-	l := &liveAgent{Agent: a}
+	l := &liveAgent{Agent: a, flows: book}
 	l.serve(t)
 	all := http.NewServeMux()
 	all.HandleFunc(liveapi.TapPath, a.taps.Handler("node-1"))
@@ -86,7 +96,7 @@ func snapshotOf(server *httptest.Server, change func(*policy.Settings)) *policy.
 	change(&s)
 	id := policy.ID{Namespace: "shop", Name: "payments"}
 	return &policy.Snapshot{
-		Workloads: map[string]*policy.Workload{tappedPod: {UID: tappedPod, Namespace: "shop", Name: "checkout-1", Profile: "p"}},
+		Workloads: map[string]*policy.Workload{tappedPod: {UID: tappedPod, Namespace: "shop", Name: "checkout-1", Profile: "p", Owner: policy.Owner{Kind: "Deployment", Name: "checkout"}}},
 		Profiles: map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{{
 			Key: "k", Policy: id, Merged: []policy.ID{{Kind: policy.KindClusterRetryPolicy, Name: "base"}, id},
 			To:   policy.Target{Kind: policy.TargetService, Service: "shop/payments", Protocol: policy.ProtocolHTTP},
@@ -278,5 +288,77 @@ func TestAListIsAnsweredOfOnePolicy(t *testing.T) {
 	page(w, httptest.NewRequest(http.MethodGet, "/?node=b", nil))
 	if w.Code != http.StatusBadRequest {
 		t.Errorf("an unknown parameter: %d %s", w.Code, w.Body)
+	}
+}
+
+// reportedFlows waits until calls are reported: they are counted when their responses have been passed on.
+func (l *liveAgent) reportedFlows(t *testing.T, calls uint64) []policy.Flow {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	var all []policy.Flow
+	for sum := uint64(0); sum < calls; {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatalf("%d calls of %d are counted", sum, calls)
+		}
+		for _, f := range l.flows.Report(time.Now().Add(time.Duration(len(all)+1) * time.Hour)) {
+			sum += f.Counts.Calls
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// Calls that nothing governs are in the inventory once a dry run looks at them, by the hosts that they are for and with how they end.
+func TestTheInventoryHasCallsThatOnlyADryRunLooksAt(t *testing.T) {
+	var n atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n.Add(1)
+		if r.URL.Path == "/down" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	s := snapshotOf(server, func(s *policy.Settings) { s.Retry.On = policy.Of(policy.GatewayError) })
+	b := &s.Profiles["p"].Bindings[0]
+	b.Mode, b.Policy, b.Rules = policy.ModeDryRun, policy.ID{Kind: policy.KindClusterRetryPolicy, Name: "inventory"}, nil
+	b.To = policy.Target{Kind: policy.TargetAny}
+	l := startWith(t, server, s)
+	l.call(t, "/")
+	l.call(t, "/down")
+	l.call(t, "/")
+	var got policy.Flow
+	for _, f := range l.reportedFlows(t, 3) {
+		got.Add(&f)
+		f.Counts, f.Latency = policy.FlowCounts{}, policy.Latency{}
+		want := policy.Flow{
+			Caller: policy.Caller{Namespace: "shop", Workload: "checkout"}, Policy: b.Policy, Target: "any", Destination: "payments.shop:80",
+			Address: called, Protocol: policy.FlowHTTP,
+		}
+		if f != want {
+			t.Errorf("reported %+v, want %+v", f, want)
+		}
+	}
+	if got.Counts != (policy.FlowCounts{Calls: 3, Successes: 2}) || n.Load() != 3 {
+		t.Errorf("%+v; %d calls at the upstream", got.Counts, n.Load())
+	}
+}
+
+// Calls that a policy governs are in the inventory as well, with the attempts that were retries.
+func TestTheInventoryHasCallsThatAreGoverned(t *testing.T) {
+	var n atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if n.Add(1) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	l := startLive(t, server, func(s *policy.Settings) { s.Retry.On = policy.Of(policy.GatewayError) })
+	l.call(t, "/")
+	got := l.reportedFlows(t, 1)
+	if len(got) != 1 || got[0].Destination != "shop/payments:80" || got[0].Counts != (policy.FlowCounts{Calls: 1, Successes: 1, Retries: 1}) {
+		t.Errorf("reported %+v", got)
 	}
 }

@@ -29,7 +29,7 @@ func TestFlowsTravel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(sent.Flows, got.Flows, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(sent.Flows, got.Flows, netipEqual); diff != "" {
 		t.Error(diff)
 	}
 	// What a newer agent can tell apart is still counted.

@@ -107,6 +107,11 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	if e.GRPC {
 		s.grpc[grpcResult(o.GRPCStatus)].Add(1)
 	}
+	r.show(e)
+}
+
+// show passes a call to those who want to see it by itself.
+func (r *recorder) show(e *routes.Exchange) {
 	if r.log != nil && wanted(e) {
 		r.log.write(r, e)
 	}

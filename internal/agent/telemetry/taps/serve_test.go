@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"fairlead.dev/fairlead/internal/liveapi"
 )
@@ -75,6 +76,23 @@ func TestATapEndsWhenItsTimeIsOver(t *testing.T) {
 	_ = r.res.Body.Close()
 	for range MaxTaps {
 		open(t, of, Filter{}, 0).Close()
+	}
+}
+
+// The server bounds how long requests may take to come, which must not end a stream.
+func TestATapOutlivesTheTimeThatRequestsHave(t *testing.T) {
+	srv := httptest.NewUnstartedServer(New(one).Handler("node-1"))
+	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 50*time.Millisecond, 60*time.Millisecond
+	srv.Start()
+	defer srv.Close()
+	res, err := srv.Client().Get(srv.URL + "?for=1s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	all, err := io.ReadAll(res.Body)
+	if lines := strings.Count(string(all), "\n"); err != nil || lines != 2 {
+		t.Errorf("%d lines and %v; want one at the beginning and one at the end", lines, err)
 	}
 }
 

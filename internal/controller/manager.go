@@ -164,7 +164,7 @@ func (m *Manager) setup() error {
 		client: m.manager.GetClient(), index: idx, agents: store, clock: clock.RealClock{}, schedule: defaultWriteSchedule(), wrote: wrote,
 		recorder: recordingChanges{m.manager.GetEventRecorder(fieldOwner), parts.changes}, records: map[policy.ID]*statusRecord{},
 	}
-	return statuses.SetupWithManager(m.manager, queue)
+	return errors.Join(m.opts.Metrics.Register(statuses), statuses.SetupWithManager(m.manager, queue))
 }
 
 // addObjects adds the object reconciler, and what reads and publishes the objects that are not cached.

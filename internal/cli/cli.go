@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/endpoints"
 	"fairlead.dev/fairlead/internal/cli/explain"
 	"fairlead.dev/fairlead/internal/cli/kube"
+	"fairlead.dev/fairlead/internal/cli/run"
 	"fairlead.dev/fairlead/internal/cli/status"
 	"fairlead.dev/fairlead/internal/cli/tap"
 	"fairlead.dev/fairlead/internal/cli/top"
@@ -49,6 +50,7 @@ func commands(env *kube.Env) []*cobra.Command {
 		endpoints.New(env),
 		explain.New(env),
 		newVersion(env),
+		run.New(nil),
 		status.New(env),
 		tap.New(env),
 		top.New(env),

@@ -97,6 +97,14 @@ var packages = map[string][]string{
 	"cmd/kubectl-fairlead":                     {"internal/cli", "internal/cli/output"},
 	"cmd/manager":                              {"api/v1alpha1", "internal/controller/...", "internal/cgroup"},
 	"cmd/agent":                                {"internal/agent/...", "internal/cgroup", "internal/policy"},
+	"internal/standalone/policies":             {"api/v1alpha1", "internal/policy", "internal/controller/compile"},
+	"internal/standalone/front":                {"internal/agent/transport"},
+	"internal/standalone/figures":              {"internal/policy"},
+	"internal/standalone/isolate":              {"internal/agent/capture/...", "internal/agent/transport"},
+	"internal/standalone": {"internal/policy", "internal/agent/dns", "internal/agent/proxy", "internal/agent/routes", "internal/agent/telemetry",
+		"internal/agent/transport", "internal/agent/upstream", "internal/standalone/..."},
+	"internal/cli/run": {"internal/standalone/...", "internal/agent/transport"},
+	"hack/try":         {"internal/cli/run"},
 	"test/study": {"api/v1alpha1", "internal/policy", "internal/controller/compile", "internal/controller/shares", "internal/agent/call",
 		"internal/agent/resilience"},
 }
@@ -121,6 +129,8 @@ var pure = map[string][]string{
 	"internal/agent/proxy/http2":    {"net", "net/http", "os", "log/slog", "sync", "context", "golang.org/x/...", "github.com/prometheus/..."},
 	"internal/agent/proxy/grpc":     {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/...", "google.golang.org/..."},
 	"internal/agent/call":           {"net", "net/http", "os", "log/slog", "sync", "github.com/prometheus/..."},
+	"internal/standalone/policies":  {"context", "net", "net/http", "os", "sync", "log/slog", "sigs.k8s.io/controller-runtime/..."},
+	"internal/standalone/figures":   {"context", "net", "net/http", "os", "log/slog"},
 	"test/study":                    {"context", "net", "net/http", "sync", "log/slog", "math/rand"},
 }
 

@@ -10,6 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/diff"
 	"fairlead.dev/fairlead/internal/cli/explain"
 	"fairlead.dev/fairlead/internal/cli/kube"
+	"fairlead.dev/fairlead/internal/cli/run"
 	"fairlead.dev/fairlead/internal/cli/status"
 )
 
@@ -45,6 +46,7 @@ func commands(env *kube.Env) []*cobra.Command {
 		diff.New(env),
 		explain.New(env),
 		newVersion(env),
+		run.New(nil),
 		status.New(env),
 	}
 }

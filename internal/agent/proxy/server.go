@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/h1"
 	"fairlead.dev/fairlead/internal/agent/proxy/h2"
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/proxy/turns"
@@ -27,6 +28,9 @@ const (
 	DefaultReplayMemory         = 64 << 20
 	DefaultHeadMemory           = 64 << 20
 )
+
+// MaxRead is how much of a connection may have been read before it is served.
+const MaxRead = http1.MaxPreload
 
 // Passed says why a connection was passed through without being understood.
 type Passed uint8
@@ -166,6 +170,16 @@ func (s *Server) ReplayMemory() *resilience.Memory { return s.replay }
 // ServeCaptured serves one connection of a pod that was on its way to original. It owns conn and blocks until it is done with it.
 func (s *Server) ServeCaptured(podUID string, conn transport.Socket, original netip.AddrPort) {
 	if c, shed := s.accept(podUID, conn, original); c != nil {
+		c.run(shed)
+	}
+}
+
+// ServeRead is ServeCaptured for a connection of which the beginning was read already, at most MaxRead bytes: by who had to know where it was
+// on its way to.
+func (s *Server) ServeRead(podUID string, conn transport.Socket, original netip.AddrPort, read []byte) {
+	if c, shed := s.accept(podUID, conn, original); c != nil {
+		c.prepare()
+		c.session.Preload(read)
 		c.run(shed)
 	}
 }

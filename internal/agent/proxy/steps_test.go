@@ -15,7 +15,7 @@ func TestWhatPodsDoTakesTurns(t *testing.T) {
 	}{
 		"calls over HTTP/1.1: the request and the answer":               {2, beginCalls},
 		"calls over HTTP/2: two reads of the request and the answer":    {3.5, beginStreams},
-		"connections: that they come, a call, and their end":            {2, beginConnections},
+		"connections: that they come, a call, and their end":            {1.5, beginConnections},
 		"tunnels: messages of both sides, most of which are waited for": {1.5, beginMessages},
 		"connections that are accepted, whatever becomes of them":       {1, beginAccepting},
 		"calls over connections of their own, which are made first":     {3, beginFresh},

@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,8 +86,29 @@ func (k *kube) access(dir string) map[string]any {
 	return out
 }
 
+// discovered are the ports of a monitor's pods with the labels that Prometheus' own discovery gives them, which Debian's Prometheus is built without.
+func (k *kube) discovered(ctx context.Context, m podMonitor) (out []map[string]any) {
+	GinkgoHelper()
+	for _, pod := range k.pods(ctx, m.Metadata.Namespace, m.Spec.Selector.MatchLabels) {
+		for _, c := range pod.Spec.Containers {
+			for _, port := range c.Ports {
+				number := strconv.Itoa(int(port.ContainerPort))
+				labels := map[string]string{
+					"__meta_kubernetes_namespace": pod.Namespace, "__meta_kubernetes_pod_name": pod.Name, "__meta_kubernetes_pod_node_name": pod.Spec.NodeName,
+					"__meta_kubernetes_pod_container_port_name": port.Name, "__meta_kubernetes_pod_container_port_number": number,
+				}
+				for name, value := range pod.Labels {
+					labels[metaLabel(name)] = value
+				}
+				out = append(out, map[string]any{"targets": []string{net.JoinHostPort(pod.Status.PodIP, number)}, "labels": labels})
+			}
+		}
+	}
+	return out
+}
+
 // scrapeConfigs is what the operator would make of the PodMonitors, but that pods are reached through the API server, for the tests run outside the cluster.
-func (k *kube) scrapeConfigs(monitors []podMonitor) string {
+func (k *kube) scrapeConfigs(ctx context.Context, monitors []podMonitor) string {
 	GinkgoHelper()
 	server, err := url.Parse(k.config.Host)
 	Expect(err).NotTo(HaveOccurred())
@@ -102,23 +126,17 @@ func (k *kube) scrapeConfigs(monitors []podMonitor) string {
 				},
 				{"target_label": "__address__", "replacement": server.Host},
 			}
-			for name, value := range m.Spec.Selector.MatchLabels {
-				labels = append(labels, relabel{"source_labels": []string{metaLabel(name)}, "action": "keep", "regex": value})
-			}
 			for _, r := range e.Relabelings {
 				labels = append(labels, relabel{"source_labels": r.SourceLabels, "target_label": r.TargetLabel})
 			}
-			discovery := map[string]any{"role": "pod", "api_server": server.String(), "namespaces": map[string]any{"names": []string{m.Metadata.Namespace}}}
-			config := map[string]any{"job_name": m.Metadata.Name, "scheme": server.Scheme, "kubernetes_sd_configs": []any{discovery}, "relabel_configs": labels}
-			for name, value := range access {
-				discovery[name], config[name] = value, value
-			}
+			config := map[string]any{"job_name": m.Metadata.Name, "scheme": server.Scheme, "static_configs": k.discovered(ctx, m), "relabel_configs": labels}
+			maps.Copy(config, access)
 			configs = append(configs, config)
 		}
 	}
-	text, err := json.Marshal(map[string]any{"scrape_configs": configs})
+	text, err := json.Marshal(configs) // which is YAML, too
 	Expect(err).NotTo(HaveOccurred())
-	return strings.TrimSuffix(strings.TrimPrefix(string(text), "{"), "}") + "\n"
+	return "scrape_configs: " + string(text) + "\n"
 }
 
 // unusual are families of which agents have series only where a policy asks for something of its own, or something rare has happened. The tests of
@@ -172,7 +190,7 @@ rules:
 var _ = Describe("Prometheus", func() {
 	It("scrapes every agent and manager by the PodMonitors, evaluates the rules, and has data for the dashboards", func(ctx context.Context) {
 		env.policy(ctx, "monitored", fmt.Sprintf(monitored, 2))
-		server := monitoring.Start(GinkgoTB(), time.Second, env.k.scrapeConfigs(podMonitors()))
+		server := monitoring.Start(GinkgoTB(), time.Second, env.k.scrapeConfigs(ctx, podMonitors()))
 		queries := slices.DeleteFunc(monitoring.Queries(GinkgoTB()), isUnusual)
 		Expect(len(queries)).To(BeNumerically(">", 60))
 		agents := len(env.k.nodes(ctx))

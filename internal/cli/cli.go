@@ -9,6 +9,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/describe"
 	"fairlead.dev/fairlead/internal/cli/diff"
 	"fairlead.dev/fairlead/internal/cli/explain"
+	"fairlead.dev/fairlead/internal/cli/importer"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/status"
 )
@@ -41,6 +42,7 @@ what became of calls. It takes all of kubectl's flags, and has no rights but tho
 func commands(env *kube.Env) []*cobra.Command {
 	return []*cobra.Command{
 		breakers.New(env),
+		importer.New(env),
 		describe.New(env),
 		diff.New(env),
 		explain.New(env),

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/resource"
+	"sigs.k8s.io/yaml"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/cli/effective"
@@ -70,10 +71,14 @@ func (f *Files) Objects(env *kube.Env) ([]*unstructured.Unstructured, error) {
 var clusterwide = map[string]bool{"Namespace": true, v1alpha1.ClusterRetryPolicyKind: true, "CustomResourceDefinition": true, "ClusterRole": true,
 	"ClusterRoleBinding": true, "GatewayClass": true, "PersistentVolume": true, "PriorityClass": true, "StorageClass": true, "Node": true}
 
-// As converts an object.
+// As converts an object. Fields that there are not are errors, as when it is applied.
 func As[T any](u *unstructured.Unstructured) (T, error) {
 	var out T
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(u.Object, &out, true); err != nil {
+	text, err := u.MarshalJSON()
+	if err == nil {
+		err = yaml.UnmarshalStrict(text, &out)
+	}
+	if err != nil {
 		return out, fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)
 	}
 	return out, nil

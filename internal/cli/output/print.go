@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -56,9 +57,19 @@ func Value(w io.Writer, f Format, v any) error {
 	return nil
 }
 
-// Names prints the names of a table's rows.
+// Names prints the names of a table's rows, those of several rows once.
 func (t *Table) Names(w io.Writer) {
 	for i := range t.Rows {
-		fmt.Fprintln(w, Text(t.Rows[i].Name))
+		if i == 0 || t.Rows[i].Name != t.Rows[i-1].Name || t.Rows[i].Cells[0] != t.Rows[i-1].Cells[0] {
+			fmt.Fprintln(w, Text(t.Rows[i].Name))
+		}
 	}
+}
+
+// Count says how many there are of something: "1 pod", "2 pods".
+func Count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
 }

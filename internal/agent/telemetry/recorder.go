@@ -27,6 +27,8 @@ type recorder struct {
 	began atomic.Int64
 	epoch time.Time // immutable; has the monotonic clock's reading: setting the clock must not change what a report covers
 
+	exemplars atomic.Pointer[exemplars] // nil: no call has been traced
+
 	// guarded by Meter.mu
 	folded      bool     // metrics show it among the overflow
 	number      uint64   // counts the recorders
@@ -105,6 +107,7 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 		r.log.write(r, e)
 	}
 	if r.spans != nil && e.Trace != nil {
+		r.noteExemplars(e)
 		r.spans.Call(e, r.key.policy, r.key.target)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/breakers"
 	"fairlead.dev/fairlead/internal/cli/describe"
 	"fairlead.dev/fairlead/internal/cli/diff"
+	"fairlead.dev/fairlead/internal/cli/doctor"
 	"fairlead.dev/fairlead/internal/cli/explain"
 	"fairlead.dev/fairlead/internal/cli/importer"
 	"fairlead.dev/fairlead/internal/cli/kube"
@@ -45,6 +46,7 @@ func commands(env *kube.Env) []*cobra.Command {
 		importer.New(env),
 		describe.New(env),
 		diff.New(env),
+		doctor.New(env),
 		explain.New(env),
 		newVersion(env),
 		status.New(env),

@@ -1,6 +1,8 @@
 package gather
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -10,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/resource"
-	"sigs.k8s.io/yaml"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/cli/effective"
@@ -76,7 +77,9 @@ func As[T any](u *unstructured.Unstructured) (T, error) {
 	var out T
 	text, err := u.MarshalJSON()
 	if err == nil {
-		err = yaml.UnmarshalStrict(text, &out)
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.DisallowUnknownFields()
+		err = d.Decode(&out)
 	}
 	if err != nil {
 		return out, fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)

@@ -63,17 +63,13 @@ func (s *source) outliers(body *v1alpha1.PolicyBody, o tree) {
 	switch zero, set := o.at("consecutive5xxErrors").number(); {
 	case five != nil:
 		b.ConsecutiveFailures = five
-		b.Failures = &v1alpha1.BreakerFailures{When: []v1alpha1.RetryCondition{
-			v1alpha1.RetryOnConnectFailure, v1alpha1.RetryOnReset, v1alpha1.RetryOnPerTryTimeout, v1alpha1.RetryOnServerError,
-		}}
+		b.Failures = failures(v1alpha1.RetryOnServerError)
 		if gateway != nil {
 			s.differ(o.at("consecutiveGatewayErrors").path, "one count is kept for each endpoint: that of consecutive5xxErrors, which counts these too")
 		}
 	case gateway != nil:
 		b.ConsecutiveFailures = gateway
-		b.Failures = &v1alpha1.BreakerFailures{When: []v1alpha1.RetryCondition{
-			v1alpha1.RetryOnConnectFailure, v1alpha1.RetryOnReset, v1alpha1.RetryOnPerTryTimeout, v1alpha1.RetryOnGatewayError,
-		}}
+		b.Failures = failures(v1alpha1.RetryOnGatewayError)
 	case set && zero == 0:
 		s.loseOutliers(o)
 		return
@@ -90,6 +86,11 @@ func (s *source) outliers(body *v1alpha1.PolicyBody, o tree) {
 		b.MaxEjectedPercent = &n
 	}
 	body.CircuitBreaker = &b
+}
+
+// failures are those of a connection, and answers of a kind.
+func failures(answer v1alpha1.RetryCondition) *v1alpha1.BreakerFailures {
+	return &v1alpha1.BreakerFailures{When: []v1alpha1.RetryCondition{v1alpha1.RetryOnConnectFailure, v1alpha1.RetryOnReset, v1alpha1.RetryOnPerTryTimeout, answer}}
 }
 
 func (s *source) loseOutliers(o tree) {

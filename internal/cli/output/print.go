@@ -6,6 +6,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"sigs.k8s.io/yaml"
 )
@@ -45,7 +47,7 @@ func Value(w io.Writer, f Format, v any) error {
 	if err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
-	if text = append(text, '\n'); f == YAML {
+	if text = append(harmless(text, f == YAML), '\n'); f == YAML {
 		if text, err = yaml.JSONToYAML(text); err != nil {
 			return fmt.Errorf("print: %w", err)
 		}
@@ -55,6 +57,25 @@ func Value(w io.Writer, f Format, v any) error {
 		return fmt.Errorf("print: %w", err)
 	}
 	return nil
+}
+
+// harmless writes what a terminal would act on in strings of JSON as JSON does, or YAML, which has no surrogates: the value stays the same.
+func harmless(text []byte, forYAML bool) []byte {
+	var out []byte
+	for _, r := range string(text) {
+		switch {
+		case r == '\n' || !acts(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff && forYAML:
+			out = fmt.Appendf(out, `\U%08x`, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
 }
 
 // Names prints the names of a table's rows, those of several rows once.

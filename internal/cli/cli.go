@@ -9,10 +9,14 @@ import (
 	"fairlead.dev/fairlead/internal/cli/describe"
 	"fairlead.dev/fairlead/internal/cli/diff"
 	"fairlead.dev/fairlead/internal/cli/doctor"
+	"fairlead.dev/fairlead/internal/cli/endpoints"
 	"fairlead.dev/fairlead/internal/cli/explain"
 	"fairlead.dev/fairlead/internal/cli/importer"
 	"fairlead.dev/fairlead/internal/cli/kube"
+	"fairlead.dev/fairlead/internal/cli/run"
 	"fairlead.dev/fairlead/internal/cli/status"
+	"fairlead.dev/fairlead/internal/cli/tap"
+	"fairlead.dev/fairlead/internal/cli/top"
 )
 
 // New returns the command line, which reads and writes streams.
@@ -47,8 +51,12 @@ func commands(env *kube.Env) []*cobra.Command {
 		describe.New(env),
 		diff.New(env),
 		doctor.New(env),
+		endpoints.New(env),
 		explain.New(env),
 		newVersion(env),
+		run.New(nil),
 		status.New(env),
+		tap.New(env),
+		top.New(env),
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"fairlead.dev/fairlead/internal/cli/breakers"
 	"fairlead.dev/fairlead/internal/cli/describe"
 	"fairlead.dev/fairlead/internal/cli/diff"
+	"fairlead.dev/fairlead/internal/cli/doctor"
 	"fairlead.dev/fairlead/internal/cli/endpoints"
 	"fairlead.dev/fairlead/internal/cli/explain"
+	"fairlead.dev/fairlead/internal/cli/importer"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/run"
 	"fairlead.dev/fairlead/internal/cli/status"
@@ -45,8 +47,10 @@ what became of calls. It takes all of kubectl's flags, and has no rights but tho
 func commands(env *kube.Env) []*cobra.Command {
 	return []*cobra.Command{
 		breakers.New(env),
+		importer.New(env),
 		describe.New(env),
 		diff.New(env),
+		doctor.New(env),
 		endpoints.New(env),
 		explain.New(env),
 		newVersion(env),

@@ -112,7 +112,7 @@ func collect(ctx context.Context, env *kube.Env, name string) (*Description, err
 	}
 	var g *gather.Gathered
 	if p.Kind == v1alpha1.RetryPolicyKind {
-		g, err = gather.Namespace(ctx, env, c, p.Object.GetNamespace())
+		g, err = gather.Namespace(ctx, env, c, p.Object.GetNamespace(), false)
 	} else {
 		g, err = gather.Cluster(ctx, env, c)
 	}

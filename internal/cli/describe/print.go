@@ -107,7 +107,7 @@ func (d *Description) printMerges(w io.Writer, all bool) {
 			acts = "In a dry run"
 		}
 		fmt.Fprintf(w, "\n%s for %s\n", acts, output.Text(m.Destination))
-		fmt.Fprintf(w, "  of %d pods: %s\n", m.AllPods, output.Text(m.pods()))
+		fmt.Fprintf(w, "  of %s: %s\n", output.Count(m.AllPods, "pod", "pods"), output.Text(m.pods()))
 		fmt.Fprintf(w, "  merged of %s\n", output.Text(strings.Join(m.Policies, ", then ")))
 		effective.Print(w, "  ", m.Fields, all)
 		for _, r := range m.Rules {

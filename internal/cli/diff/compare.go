@@ -67,13 +67,20 @@ func comparePod(was, will *effective.InForce) (out []Change) {
 	find := func(list []part, p part) int {
 		return slices.IndexFunc(list, func(o part) bool { return o.destination == p.destination && o.rule == p.rule })
 	}
+	var ofAll []Field
 	for _, p := range after {
 		i := find(before, p)
 		if i < 0 {
 			out = append(out, Change{Destination: p.destination, Rule: p.rule, What: governed, Fields: set(p.fields)})
 			continue
 		}
-		if fields := compareFields(before[i].fields, p.fields); len(fields) > 0 {
+		fields := compareFields(before[i].fields, p.fields)
+		if p.rule == "" {
+			ofAll = fields
+		} else { // of a rule, what differs from what changes for all calls
+			fields = slices.DeleteFunc(fields, func(f Field) bool { return slices.Contains(ofAll, f) })
+		}
+		if len(fields) > 0 {
 			out = append(out, Change{Destination: p.destination, Rule: p.rule, What: altered, Fields: fields})
 		}
 	}
@@ -103,13 +110,14 @@ func compareFields(before, after []effective.Field) (out []Field) {
 		}
 		return list[i].Value, true
 	}
+	// Of a block that is switched on or off, what it has by default says nothing.
 	for _, f := range after {
-		if was, there := value(before, f.Path); was != f.Value || !there {
+		if was, there := value(before, f.Path); there && was != f.Value || !there && (!f.Default || f.Value == "off") {
 			out = append(out, Field{f.Path, was, f.Value, f.Source})
 		}
 	}
 	for _, f := range before {
-		if _, there := value(after, f.Path); !there {
+		if _, there := value(after, f.Path); !there && !f.Default {
 			out = append(out, Field{f.Path, f.Value, "", "was " + f.Source})
 		}
 	}
@@ -148,7 +156,7 @@ func (c *Change) name() string {
 }
 
 func (c *Change) pods() string {
-	s := fmt.Sprintf("%d pods: %s", c.AllPods, strings.Join(c.Pods, ", "))
+	s := fmt.Sprintf("%s: %s", output.Count(c.AllPods, "pod", "pods"), strings.Join(c.Pods, ", "))
 	if more := c.AllPods - len(c.Pods); more > 0 {
 		s += fmt.Sprintf(" and %d more", more)
 	}

@@ -155,7 +155,7 @@ func read(ctx context.Context, env *kube.Env, c client.Reader, namespace string,
 	if namespace == "" {
 		return gather.Cluster(ctx, env, c)
 	}
-	return gather.Namespace(ctx, env, c, namespace, given.ServiceNames(namespace)...)
+	return gather.Namespace(ctx, env, c, namespace, false, given.ServiceNames(namespace)...)
 }
 
 // after returns the world with the policies of the files in place of those that there are.
@@ -209,6 +209,9 @@ func annotations(old, given map[string]string) map[string]string {
 func (d *Difference) compare(env *kube.Env, before *gather.Gathered, next *effective.World, given *gather.Gathered) {
 	was, will := effective.Compile(&before.World, env.Now()), effective.Compile(next, env.Now())
 	for _, r := range will.Refused {
+		if slices.ContainsFunc(was.Refused, func(o effective.Refused) bool { return o.ID == r.ID && slices.Equal(o.Problems, r.Problems) }) {
+			continue // as it is now
+		}
 		if slices.ContainsFunc(given.RetryPolicies, func(p v1alpha1.RetryPolicy) bool { return p.Namespace == r.ID.Namespace && p.Name == r.ID.Name }) ||
 			r.ID.Kind == policy.KindClusterRetryPolicy && slices.ContainsFunc(given.ClusterRetryPolicies, func(p v1alpha1.ClusterRetryPolicy) bool { return p.Name == r.ID.Name }) {
 			d.Refused = append(d.Refused, r.ID.Kind.String()+" "+r.ID.String()+": "+r.Problems[0].Message)

@@ -140,7 +140,7 @@ func (o *options) gather(ctx context.Context, c *Call, namespace string) (*gathe
 			return nil, err
 		}
 	}
-	return gather.Namespace(ctx, o.env, cl, namespace, also...)
+	return gather.Namespace(ctx, o.env, cl, namespace, true, also...)
 }
 
 // servicesAt finds the Services whose cluster IP an address is. Where Services of all namespaces may not be listed, none are found.

@@ -1,6 +1,8 @@
 package gather
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -70,10 +72,16 @@ func (f *Files) Objects(env *kube.Env) ([]*unstructured.Unstructured, error) {
 var clusterwide = map[string]bool{"Namespace": true, v1alpha1.ClusterRetryPolicyKind: true, "CustomResourceDefinition": true, "ClusterRole": true,
 	"ClusterRoleBinding": true, "GatewayClass": true, "PersistentVolume": true, "PriorityClass": true, "StorageClass": true, "Node": true}
 
-// As converts an object.
+// As converts an object. Fields that there are not are errors, as when it is applied.
 func As[T any](u *unstructured.Unstructured) (T, error) {
 	var out T
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(u.Object, &out, true); err != nil {
+	text, err := u.MarshalJSON()
+	if err == nil {
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.DisallowUnknownFields()
+		err = d.Decode(&out)
+	}
+	if err != nil {
 		return out, fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)
 	}
 	return out, nil

@@ -26,8 +26,9 @@ type Gathered struct {
 	Notes []string
 }
 
-// Namespace collects what concerns the pods of one namespace, and the Services that its policies name, with the endpoints of those in also.
-func Namespace(ctx context.Context, env *kube.Env, c client.Reader, namespace string, also ...string) (*Gathered, error) {
+// Namespace collects what concerns the pods of one namespace: the policies, the Services that they name, and those in also; with their endpoints
+// if endpoints says so.
+func Namespace(ctx context.Context, env *kube.Env, c client.Reader, namespace string, endpoints bool, also ...string) (*Gathered, error) {
 	g := &Gathered{World: effective.World{Exempt: env.System}}
 	if err := g.policies(ctx, c, namespace); err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func Namespace(ctx context.Context, env *kube.Env, c client.Reader, namespace st
 		return nil, kube.Explain(err, "list pods in namespace "+namespace)
 	}
 	g.Pods = pods.Items
-	return g, g.services(ctx, c, namespace, also)
+	return g, g.services(ctx, c, namespace, endpoints, also)
 }
 
 // Cluster collects what concerns all pods.
@@ -87,11 +88,11 @@ func (g *Gathered) policies(ctx context.Context, c client.Reader, namespace stri
 }
 
 // services adds the Services that the policies name as they read in a namespace, if they are not there yet.
-func (g *Gathered) services(ctx context.Context, c client.Reader, namespace string, also []string) error {
+func (g *Gathered) services(ctx context.Context, c client.Reader, namespace string, endpoints bool, also []string) error {
 	names := append(slices.Clone(also), g.ServiceNames(namespace)...)
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
-		if err := g.service(ctx, c, name, slices.Contains(also, name)); err != nil {
+		if err := g.service(ctx, c, name, endpoints); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"sigs.k8s.io/yaml"
 )
@@ -44,7 +47,7 @@ func Value(w io.Writer, f Format, v any) error {
 	if err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
-	if text = append(text, '\n'); f == YAML {
+	if text = append(harmless(text, f == YAML), '\n'); f == YAML {
 		if text, err = yaml.JSONToYAML(text); err != nil {
 			return fmt.Errorf("print: %w", err)
 		}
@@ -56,9 +59,38 @@ func Value(w io.Writer, f Format, v any) error {
 	return nil
 }
 
-// Names prints the names of a table's rows.
+// harmless writes what a terminal would act on in strings of JSON as JSON does, or YAML, which has no surrogates: the value stays the same.
+func harmless(text []byte, forYAML bool) []byte {
+	var out []byte
+	for _, r := range string(text) {
+		switch {
+		case r == '\n' || !acts(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff && forYAML:
+			out = fmt.Appendf(out, `\U%08x`, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}
+
+// Names prints the names of a table's rows, those of several rows once.
 func (t *Table) Names(w io.Writer) {
 	for i := range t.Rows {
-		fmt.Fprintln(w, Text(t.Rows[i].Name))
+		if i == 0 || t.Rows[i].Name != t.Rows[i-1].Name || t.Rows[i].Cells[0] != t.Rows[i-1].Cells[0] {
+			fmt.Fprintln(w, Text(t.Rows[i].Name))
+		}
 	}
+}
+
+// Count says how many there are of something: "1 pod", "2 pods".
+func Count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
 }

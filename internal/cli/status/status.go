@@ -148,11 +148,11 @@ func (s *Summary) text(missing error) string {
 	case s.Policies.Calling == 0:
 		b.WriteString("Calls:     none in the last minute\n")
 	case s.Policies.LeastSuccess == "":
-		fmt.Fprintf(&b, "Calls:     under %d policies in the last minute\n", s.Policies.Calling)
+		fmt.Fprintf(&b, "Calls:     under %s in the last minute\n", policies(s.Policies.Calling))
 	default:
-		fmt.Fprintf(&b, "Calls:     under %d policies in the last minute; least success %s (%s)\n", s.Policies.Calling, s.Policies.LeastSuccess, s.Policies.LeastSuccessful)
+		fmt.Fprintf(&b, "Calls:     under %s in the last minute; least success %s (%s)\n", policies(s.Policies.Calling), s.Policies.LeastSuccess, s.Policies.LeastSuccessful)
 	}
-	fmt.Fprintf(&b, "Breakers:  open under %d policies\n", s.Policies.BreakersOpen)
+	fmt.Fprintf(&b, "Breakers:  open under %s\n", policies(s.Policies.BreakersOpen))
 	if len(s.Attention) == 0 {
 		b.WriteString("\nNo policy needs attention.\n")
 	} else {
@@ -160,6 +160,8 @@ func (s *Summary) text(missing error) string {
 	}
 	return b.String()
 }
+
+func policies(n int) string { return output.Count(n, "policy", "policies") }
 
 // passing are the conditions that are worth a look while they are True.
 var passing = []string{

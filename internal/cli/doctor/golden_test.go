@@ -1,0 +1,64 @@
+package doctor
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/cli/clitest"
+)
+
+const shop = "../testdata/shop.yaml"
+
+// authority returns a file with the ConfigMap of an authority whose certificate is good until a time.
+func authority(t *testing.T, until time.Time) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: until.Add(-time.Hour), NotAfter: until}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	path := filepath.Join(t.TempDir(), "ca.yaml")
+	manifest := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: fairlead-ca, namespace: fairlead-system}\ndata:\n  ca.crt: |\n    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ") + "\n"
+	if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const nodes = "testdata/nodes.yaml"
+
+func TestWhatIsPrinted(t *testing.T) {
+	good, soon, over := clitest.Now.AddDate(1, 0, 0), clitest.Now.AddDate(0, 0, 3), clitest.Now.AddDate(0, 0, -1)
+	for name, tc := range map[string]struct {
+		files []string
+		args  []string
+		fails bool
+	}{
+		"doctor":           {[]string{shop, nodes, authority(t, soon)}, nil, true},
+		"doctor-json":      {[]string{"testdata/well.yaml", authority(t, good)}, []string{"-o", "json"}, false},
+		"doctor-expired":   {[]string{"testdata/well.yaml", authority(t, over)}, nil, true},
+		"doctor-installed": {[]string{authority(t, good)}, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env, out, errOut := clitest.Env(t, tc.files...)
+			if err := clitest.Run(t, env, New(env), tc.args...); (err != nil) != tc.fails {
+				t.Errorf("error %v", err)
+			}
+			clitest.Golden(t, name, out.String()+errOut.String())
+		})
+	}
+}

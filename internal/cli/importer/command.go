@@ -1,0 +1,179 @@
+package importer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"fairlead.dev/fairlead/internal/cli/gather"
+	"fairlead.dev/fairlead/internal/cli/kube"
+	"fairlead.dev/fairlead/internal/cli/output"
+)
+
+// New returns the command.
+func New(env *kube.Env) *cobra.Command {
+	var files gather.Files
+	var o Options
+	var all bool
+	var format string
+	cmd := &cobra.Command{
+		Use:   "import",
+		Short: "Make policies of routes of the Gateway API, of Istio and of Linkerd",
+		Long: `Makes RetryPolicies of the retries, timeouts, connection pools and outlier detection in HTTPRoutes and GRPCRoutes, VirtualServices and
+DestinationRules, and Linkerd's annotations of Services and routes: from files, or from the cluster without -f. The policies are printed, and nothing is
+written. What cannot be kept, or holds in another way, is listed on standard error with the reason.`,
+		Example: `  kubectl fairlead import -f virtualservice.yaml -f destinationrule.yaml
+  kubectl fairlead import -n shop > policies.yaml
+  kubectl fairlead import -A --cluster | kubectl apply -f -`,
+		Args: kube.NoArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f := output.Format(format)
+			if err := f.Check(output.JSON, output.YAML); err != nil {
+				return err
+			}
+			objects, err := read(cmd.Context(), env, &files, all)
+			if err != nil {
+				return err
+			}
+			return Import(objects, o).print(env.Out, env.ErrOut, f)
+		},
+	}
+	files.AddTo(cmd, "Files or directories with what to import; without, the cluster is read")
+	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "Read all namespaces of the cluster")
+	cmd.Flags().BoolVar(&o.Cluster, "cluster", false, "Write ClusterRetryPolicies for what holds for callers in every namespace")
+	cmd.Flags().BoolVar(&o.Gateways, "gateways", false, "Write policies for routes of Gateways too: for pods that call the Services behind them")
+	cmd.Flags().StringVarP(&format, "output", "o", "yaml", "Output format: json or yaml")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// read returns the objects to import.
+func read(ctx context.Context, env *kube.Env, files *gather.Files, all bool) ([]*unstructured.Unstructured, error) {
+	if files.Given() {
+		objects, err := files.Objects(env)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range objects {
+			if gk := u.GroupVersionKind().GroupKind(); Known(gk.Group, gk.Kind) {
+				return objects, nil
+			}
+		}
+		return nil, errors.New("the files have nothing to import: HTTPRoutes, GRPCRoutes, VirtualServices, DestinationRules, or Services with Linkerd's annotations")
+	}
+	c, err := env.Client()
+	if err != nil {
+		return nil, err
+	}
+	namespace := ""
+	if !all {
+		if namespace, err = env.Namespace(); err != nil {
+			return nil, err
+		}
+	}
+	return readCluster(ctx, c, namespace)
+}
+
+// served are the kinds that are looked for in a cluster, with the versions in which they have been served, the newest first.
+var served = []struct {
+	group, kind string
+	versions    []string
+}{
+	{"gateway.networking.k8s.io", "HTTPRoute", []string{"v1", "v1beta1"}},
+	{"gateway.networking.k8s.io", "GRPCRoute", []string{"v1", "v1alpha2"}},
+	{"policy.linkerd.io", "HTTPRoute", []string{"v1beta3"}},
+	{"networking.istio.io", "VirtualService", []string{"v1", "v1beta1", "v1alpha3"}},
+	{"networking.istio.io", "DestinationRule", []string{"v1", "v1beta1", "v1alpha3"}},
+	{"", "Service", []string{"v1"}},
+}
+
+// readCluster lists the objects of the kinds that a cluster has.
+func readCluster(ctx context.Context, c client.Reader, namespace string) ([]*unstructured.Unstructured, error) {
+	var out []*unstructured.Unstructured
+	for _, k := range served {
+		for _, version := range k.versions {
+			list := &unstructured.UnstructuredList{}
+			list.SetGroupVersionKind(schema.GroupVersionKind{Group: k.group, Version: version, Kind: k.kind + "List"})
+			err := c.List(ctx, list, client.InNamespace(namespace))
+			if meta.IsNoMatchError(err) {
+				continue
+			}
+			if err != nil {
+				return nil, kube.Explain(err, "list "+k.kind+"s")
+			}
+			for i := range list.Items {
+				out = append(out, &list.Items[i])
+			}
+			break
+		}
+	}
+	return out, nil
+}
+
+// print prints the policies to out, and what was not kept to notes.
+func (i *Imported) print(out, notes io.Writer, format output.Format) error {
+	policies := make([]any, len(i.Policies))
+	for n, p := range i.Policies {
+		var err error
+		if policies[n], err = withoutStatus(p); err != nil {
+			return err
+		}
+	}
+	if format == output.JSON {
+		if err := output.Value(out, format, map[string]any{"apiVersion": "v1", "kind": "List", "items": policies}); err != nil {
+			return err
+		}
+	} else {
+		for n, p := range policies {
+			text, err := yaml.Marshal(p)
+			if err != nil {
+				return fmt.Errorf("print: %w", err)
+			}
+			fmt.Fprintf(out, "---\n# From %s.\n%s", output.Text(strings.Join(i.From[n], ", ")), text)
+		}
+	}
+	if len(policies) == 0 {
+		fmt.Fprintln(notes, "There is nothing to make a policy of.")
+	}
+	if len(i.Lost) > 0 {
+		fmt.Fprintln(notes, "Not kept, or in another way:")
+	}
+	for _, l := range i.Lost {
+		at := l.Object
+		if l.Field != "" {
+			at += " " + l.Field
+		}
+		fmt.Fprintf(notes, "- %s: %s.\n", output.Text(at), output.Text(l.Reason))
+	}
+	return nil
+}
+
+// withoutStatus returns a policy as people write it.
+func withoutStatus(p any) (map[string]any, error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("print: %w", err)
+	}
+	var out map[string]any
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&out); err != nil {
+		return nil, fmt.Errorf("print: %w", err)
+	}
+	delete(out, "status")
+	if m, ok := out["metadata"].(map[string]any); ok {
+		delete(m, "creationTimestamp")
+	}
+	return out, nil
+}

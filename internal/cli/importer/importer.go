@@ -1,0 +1,172 @@
+package importer
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/compile"
+)
+
+// Options say what to write.
+type Options struct {
+	// Cluster writes ClusterRetryPolicies with defaults, for callers in every namespace.
+	Cluster bool
+	// Gateways writes policies for routes of Gateways too, about the Services behind them.
+	Gateways bool
+}
+
+// Imported is what came of objects.
+type Imported struct {
+	// Policies are *v1alpha1.RetryPolicy and *v1alpha1.ClusterRetryPolicy.
+	Policies []any
+	// From are the objects that each policy is made of.
+	From [][]string
+	Lost []Lost
+}
+
+type importer struct {
+	Options
+	drafts []draft
+	lost   []Lost
+}
+
+// readers read the kinds that are known, by group and kind.
+var readers = map[string]struct {
+	read    func(*importer, *source)
+	reasons map[string]string
+}{
+	"gateway.networking.k8s.io/HTTPRoute": {(*importer).readRoute, gatewayReasons},
+	"gateway.networking.k8s.io/GRPCRoute": {(*importer).readRoute, gatewayReasons},
+	"networking.istio.io/VirtualService":  {(*importer).readVirtualService, istioReasons},
+	"networking.istio.io/DestinationRule": {(*importer).readDestinationRule, istioReasons},
+	"/Service":                            {(*importer).readService, nil},
+	"policy.linkerd.io/HTTPRoute":         {(*importer).readRoute, gatewayReasons},
+}
+
+// Known reports whether objects of a kind can be read.
+func Known(group, kind string) bool {
+	_, known := readers[group+"/"+kind]
+	return known
+}
+
+// Import makes policies of objects; those of other kinds are left aside.
+func Import(objects []*unstructured.Unstructured, o Options) *Imported {
+	i := &importer{Options: o}
+	for _, u := range objects {
+		gk := u.GroupVersionKind().GroupKind()
+		r, known := readers[gk.Group+"/"+gk.Kind]
+		if !known {
+			continue
+		}
+		s := newSource(u, r.reasons)
+		r.read(i, s)
+		for _, d := range s.drafts {
+			if !isEmpty(&d.body) {
+				i.drafts = append(i.drafts, d)
+			}
+		}
+		i.lost = append(i.lost, s.lost...)
+	}
+	return i.write()
+}
+
+func isEmpty(b *v1alpha1.PolicyBody) bool { return len(compile.Written(b)) == 0 && len(b.Rules) == 0 }
+
+// callers returns the namespace of the callers that a policy is for. What Istio, Linkerd and routes say of a Service in the Service's own namespace
+// holds for callers everywhere; a RetryPolicy is for those of its own namespace.
+func (i *importer) callers(object, service string) string {
+	if i.Cluster && object == service {
+		return ""
+	}
+	return object
+}
+
+// write makes policies of drafts: one of all that are about the same calls, since two policies of one level would conflict.
+func (i *importer) write() *Imported {
+	out := &Imported{Lost: i.lost}
+	groups := map[string][]draft{}
+	for _, d := range i.drafts {
+		groups[d.key()] = append(groups[d.key()], d)
+	}
+	names := map[string]int{}
+	for _, key := range slices.Sorted(maps.Keys(groups)) {
+		p, from, everywhere := policyOf(groups[key], names)
+		out.Policies, out.From = append(out.Policies, p), append(out.From, from)
+		if everywhere {
+			out.Lost = append(out.Lost, Lost{Object: strings.Join(from, ", "), Reason: "held for callers in every namespace, and the policy is for those of its own; " +
+				"--cluster writes ClusterRetryPolicies for all"})
+		}
+	}
+	slices.SortStableFunc(out.Lost, func(a, b Lost) int { return strings.Compare(a.Object, b.Object) })
+	return out
+}
+
+// key is equal for drafts about the same calls.
+func (d *draft) key() string {
+	var b strings.Builder
+	b.WriteString(d.caller + "\n" + string(d.to.Host))
+	if s := d.to.Service; s != nil {
+		b.WriteString(s.Namespace + "/" + s.Name)
+		if s.Port != nil {
+			b.WriteString(":" + s.Port.String())
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(d.pods)) {
+		b.WriteString("\n" + k + "=" + d.pods[k])
+	}
+	return b.String()
+}
+
+// mergeBodies returns bodies merged as the policies of one call are, with the rules of all of them.
+func mergeBodies(bodies ...v1alpha1.PolicyBody) v1alpha1.PolicyBody {
+	var all []*v1alpha1.PolicyBody
+	var rules []v1alpha1.Rule
+	for n := range bodies {
+		all, rules = append(all, &bodies[n]), append(rules, bodies[n].Rules...)
+	}
+	out := *compile.Merged(all...)
+	out.Rules = rules
+	return out
+}
+
+func policyOf(drafts []draft, names map[string]int) (p any, from []string, everywhere bool) {
+	var bodies []v1alpha1.PolicyBody
+	to := drafts[0].to
+	for _, d := range drafts {
+		bodies = append(bodies, d.body)
+		if !slices.Contains(from, d.from) {
+			from = append(from, d.from)
+		}
+		if d.to.Protocol != "" {
+			to.Protocol = d.to.Protocol
+		}
+	}
+	d, body := &drafts[0], mergeBodies(bodies...)
+	distinct(body.Rules)
+	meta := metav1.ObjectMeta{Namespace: d.caller, Name: uniqueName(names, d.caller, d.name)}
+	var pods *metav1.LabelSelector
+	if len(d.pods) > 0 {
+		pods = &metav1.LabelSelector{MatchLabels: d.pods}
+	}
+	if d.caller == "" {
+		return &v1alpha1.ClusterRetryPolicy{
+			TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion().String(), Kind: v1alpha1.ClusterRetryPolicyKind}, ObjectMeta: meta,
+			Spec: v1alpha1.ClusterRetryPolicySpec{To: []v1alpha1.Destination{to}, Defaults: &body},
+		}, from, false
+	}
+	everywhere = to.Service != nil && to.Service.Namespace == d.caller
+	if everywhere {
+		local := *to.Service
+		local.Namespace = "" // the policy's own
+		to.Service = &local
+	}
+	return &v1alpha1.RetryPolicy{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion().String(), Kind: v1alpha1.RetryPolicyKind}, ObjectMeta: meta,
+		Spec: v1alpha1.RetryPolicySpec{PodSelector: pods, To: []v1alpha1.Destination{to}, PolicyBody: body},
+	}, from, everywhere && len(d.pods) == 0
+}

@@ -1,7 +1,6 @@
 package turns
 
 import (
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -18,7 +17,7 @@ const quantum = 4
 type Turns struct {
 	// immutable after Init
 	quantum uint32
-	event   *os.File // an eventfd, which the runtime's poller watches
+	event   event // which the runtime's poller watches
 	raw     syscall.RawConn
 	step    func(fd uintptr) bool // look, bound once
 
@@ -46,13 +45,12 @@ type Pod struct {
 
 // Init makes t, which is zero, ready for use.
 func (t *Turns) Init() error {
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return os.NewSyscallError("eventfd", err)
+	if err := t.event.open(); err != nil {
+		return err
 	}
-	t.event = os.NewFile(uintptr(fd), "eventfd")
 	t.quantum = uint32(quantum * runtime.GOMAXPROCS(0))
 	t.step = t.look
+	var err error
 	t.raw, err = t.event.SyscallConn()
 	return err
 }
@@ -135,7 +133,7 @@ func (t *Turns) look(fd uintptr) (found bool) {
 	}
 	t.asked = true
 	count[0] = 1
-	_, _ = unix.Write(int(fd), count[:]) // cannot fail: nobody else writes
+	t.event.raise(fd, count[:])
 	return false
 }
 

@@ -13,6 +13,7 @@ include hack/generate/generate.mk
 include hack/tools.mk
 include hack/test.mk
 include hack/deploy.mk
+include hack/release.mk
 include bench/bench.mk
 
 .PHONY: help

@@ -158,7 +158,7 @@ func (m *Manager) setup() error {
 		client: m.manager.GetClient(), index: idx, agents: store, recorder: m.manager.GetEventRecorder(fieldOwner), clock: clock.RealClock{},
 		schedule: defaultWriteSchedule(), wrote: wrote, records: map[policy.ID]*statusRecord{},
 	}
-	return statuses.SetupWithManager(m.manager, queue)
+	return errors.Join(m.opts.Metrics.Register(statuses), statuses.SetupWithManager(m.manager, queue))
 }
 
 // addObjects adds the object reconciler, and what reads and publishes the objects that are not cached.

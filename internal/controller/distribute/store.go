@@ -325,6 +325,8 @@ func (s *Store) tidyDependency(ref wire.Ref, d *dependency) {
 // Size counts what the store holds, for metrics and debugging.
 type Size struct {
 	Nodes, Workloads, Profiles, Destinations, Agents int
+	// WithoutAgent are the nodes with workloads that no agent is connected from, while agents are served.
+	WithoutAgent int
 }
 
 // Size returns how much the store holds.
@@ -337,8 +339,12 @@ func (s *Store) Size() Size {
 			z.Destinations++
 		}
 	}
+	_, serving := s.serving.current()
 	for _, n := range s.nodes {
 		z.Agents += len(n.sessions)
+		if serving && len(n.workloads) > 0 && len(n.sessions) == 0 {
+			z.WithoutAgent++
+		}
 	}
 	return z
 }

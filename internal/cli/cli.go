@@ -8,10 +8,13 @@ import (
 	"fairlead.dev/fairlead/internal/cli/breakers"
 	"fairlead.dev/fairlead/internal/cli/describe"
 	"fairlead.dev/fairlead/internal/cli/diff"
+	"fairlead.dev/fairlead/internal/cli/endpoints"
 	"fairlead.dev/fairlead/internal/cli/explain"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/run"
 	"fairlead.dev/fairlead/internal/cli/status"
+	"fairlead.dev/fairlead/internal/cli/tap"
+	"fairlead.dev/fairlead/internal/cli/top"
 )
 
 // New returns the command line, which reads and writes streams.
@@ -44,9 +47,12 @@ func commands(env *kube.Env) []*cobra.Command {
 		breakers.New(env),
 		describe.New(env),
 		diff.New(env),
+		endpoints.New(env),
 		explain.New(env),
 		newVersion(env),
 		run.New(nil),
 		status.New(env),
+		tap.New(env),
+		top.New(env),
 	}
 }

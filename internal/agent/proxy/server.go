@@ -201,6 +201,7 @@ func (s *Server) accept(podUID string, conn transport.Socket, original netip.Add
 		_ = client.Close()
 		return nil, false
 	}
+	client.TakeTurns(c.client.Share.Turn)
 	c.client.Share.Turns.Enter() // not in ServeCaptured, whose frame stays
 	return c, shed
 }

@@ -15,6 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -26,7 +27,9 @@ var (
 
 const inventory = "service warehouse/inventory"
 
-func testMeter() *Meter { return New(Options{Logger: slog.New(slog.DiscardHandler)}) }
+func testMeter() *Meter {
+	return New(Options{Logger: slog.New(slog.DiscardHandler), Taps: taps.New(nil)})
+}
 
 func ended(k call.Kind, f call.RetryDecision, status int) *routes.Exchange {
 	return &routes.Exchange{Outcome: call.Outcome{Kind: k, Decision: f, Status: status, Took: 3 * time.Millisecond}}

@@ -20,6 +20,10 @@ type StoreOptions struct {
 	NotifyInterval time.Duration
 	// Acknowledged is called when an agent has acknowledged an update, with the time since the first publication that the update is about.
 	Acknowledged func(time.Duration)
+	// Flows is called with who has called what, as an agent reports it, each report once. Nil: agents are not asked for it.
+	Flows func(now time.Time, flows []policy.Flow)
+	// AgentChanged is called when an agent has connected, or has gone. It must not block, nor call the Store.
+	AgentChanged func(node, version string, connected bool)
 	// Grace is how long what a disconnected agent acknowledged still counts: agents reconnect all the time. Default 15 s.
 	Grace time.Duration
 	// StartGrace is how long after serving started a node whose agent has acknowledged nothing is Unknown instead of Pending. Default 30 s.

@@ -16,6 +16,6 @@ func (e *event) open() (err error) {
 }
 
 // raise makes the event happen.
-func (e *event) raise(_ uintptr, count []byte) {
-	_, _ = e.writes.Write(count) // there is room: what was written before was read
+func (e *event) raise(uintptr) {
+	_, _ = e.writes.Write([]byte{1}) // there is room: what was written before was read
 }

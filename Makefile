@@ -21,9 +21,9 @@ help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-26s %s\n", $$1, $$2}'
 
 .PHONY: try
-try: ## Show on this machine, with Go alone, what a policy does for calls to a failing server; half a minute the first time.
+try: ## Show on this machine, with Go alone, what a policy does for calls to a failing server; a minute the first time.
 	@echo "Building (a while the first time, then at once) ..."
-	@go build -trimpath -o bin/try ./hack/try
+	@go build -trimpath -ldflags='-s -w' -gcflags=all=-dwarf=false -o bin/try ./hack/try # without what debuggers need: that is built sooner
 	@bin/try hack/try/policy.yaml
 
 .PHONY: build

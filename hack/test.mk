@@ -87,11 +87,17 @@ fresh: ## Prove on a minimal Debian root that a new machine needs nothing but wh
 	@hack/fresh.sh
 
 .PHONY: verify
-verify: verify-modules verify-generate verify-docs ## Modules, generated code, manifests and docs are current.
+verify: verify-modules verify-generate verify-docs verify-macos ## Modules, generated code, manifests and docs are current.
 
 .PHONY: verify-modules
 verify-modules:
 	for module in . hack/cluster hack/release test/grpc; do (cd $$module && go mod tidy -diff) || exit; done
+
+# fairlead run is for the machines of developers too.
+.PHONY: verify-macos
+verify-macos: ## fairlead run compiles for macOS.
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./cmd/kubectl-fairlead
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./hack/try
 
 .PHONY: verify-docs
 verify-docs: ## What the docs name exists: links, make targets, tests of rules, the demo's policy; and docs/study is what make study makes.

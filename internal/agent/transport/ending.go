@@ -73,17 +73,6 @@ func (c *Conn) PeerEnding() Ending {
 
 func endingOf(fd int) (uint32, error) { return uint32(ending(fd)), nil }
 
-// ending leaves an error for those who read, unlike a read.
-func ending(fd int) Ending {
-	switch events := poll(fd, unix.POLLRDHUP); {
-	case events&^unix.POLLRDHUP != 0: // what is reported unasked: an error, or the end of both sides
-		return Broken
-	case events != 0:
-		return HalfClosed
-	}
-	return Open
-}
-
 // poll returns which of the events have come, and those that are reported unasked.
 func poll(fd int, events int16) int16 {
 	fds := [1]unix.PollFd{{Fd: int32(fd), Events: events}}

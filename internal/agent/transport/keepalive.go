@@ -32,7 +32,7 @@ func (k KeepAlive) set(fd int) error {
 		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0)
 	}
 	for _, option := range [...]struct{ name, value int }{
-		{unix.TCP_KEEPIDLE, seconds(k.Idle)}, {unix.TCP_KEEPINTVL, seconds(k.Interval)}, {unix.TCP_KEEPCNT, k.Probes},
+		{keepIdle, seconds(k.Idle)}, {unix.TCP_KEEPINTVL, seconds(k.Interval)}, {unix.TCP_KEEPCNT, k.Probes},
 	} {
 		if option.value <= 0 {
 			continue

@@ -59,10 +59,10 @@ func (l *Listener) Accept() (*os.File, error) {
 
 func (l *Listener) accept(fd uintptr) (done bool) {
 	for {
-		accepted, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, fd, 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		accepted, errno := acceptAt(fd)
 		switch errno {
 		case 0:
-			l.accepted, l.err = int(accepted), nil
+			l.accepted, l.err = accepted, nil
 			return true
 		case unix.EINTR, unix.ECONNABORTED: // it was closed in the queue
 		case unix.EAGAIN:

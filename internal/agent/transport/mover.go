@@ -1,10 +1,6 @@
 package transport
 
-import (
-	"sync"
-
-	"golang.org/x/sys/unix"
-)
+import "sync"
 
 const (
 	// chunk is what is copied through memory; when that much is waiting, the kernel moves what follows (splice).
@@ -64,7 +60,7 @@ func (m *Mover) Move(dst *Conn, limit int64) (int64, Side, error) {
 	if m.err != nil {
 		return 0, Source, m.err
 	}
-	m.bulk = m.n == chunk && m.src.Plain() && dst.Plain()
+	m.bulk = movable && m.n == chunk && m.src.Plain() && dst.Plain()
 	m.dst = dst
 	err := dst.write(m)
 	chunks.Put(m.buf)
@@ -134,7 +130,7 @@ func (m *Mover) splice(dst *Conn, limit int64) (int64, Side, error) {
 
 // fillPipe takes nothing unless much is waiting.
 func (m *Mover) fillPipe(fd int) {
-	waiting, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
+	waiting, err := queued(fd)
 	if m.bulk = err == nil && waiting >= chunk; m.bulk {
 		m.owes = !m.takeTurn()
 		m.n, m.err = m.pipe.fill(fd, int(min(m.max, int64(waiting))))

@@ -111,7 +111,7 @@ func FailureOf(err error) call.Kind {
 	case syscall.ETIMEDOUT:
 		return call.ConnectTimeout
 	case syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.EPROTO,
-		syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETUNREACH, syscall.ENONET,
+		syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETUNREACH, notOnNet,
 		syscall.EAFNOSUPPORT: // the last one: the node has no such family
 		return call.ConnectFailed
 	default: // EADDRNOTAVAIL (no ports left), EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EACCES, ENETDOWN and the like

@@ -1,8 +1,6 @@
 package turns
 
 import (
-	"encoding/binary"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -19,7 +17,7 @@ const quantum = 4
 type Turns struct {
 	// immutable after Init
 	quantum uint32
-	event   *os.File // an eventfd, which the runtime's poller watches
+	event   event // which the runtime's poller watches
 	raw     syscall.RawConn
 	step    func(fd uintptr) bool // look, bound once
 
@@ -47,13 +45,12 @@ type Pod struct {
 
 // Init makes t, which is zero, ready for use.
 func (t *Turns) Init() error {
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return os.NewSyscallError("eventfd", err)
+	if err := t.event.open(); err != nil {
+		return err
 	}
-	t.event = os.NewFile(uintptr(fd), "eventfd")
 	t.quantum = uint32(quantum * runtime.GOMAXPROCS(0))
 	t.step = t.look
+	var err error
 	t.raw, err = t.event.SyscallConn()
 	return err
 }
@@ -136,9 +133,7 @@ func (t *Turns) look(fd uintptr) (found bool) {
 		return true
 	}
 	t.asked = true
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
-	_, _ = unix.Write(int(fd), one[:]) // fails when they come to 2^64
+	t.event.raise(fd)
 	return false
 }
 

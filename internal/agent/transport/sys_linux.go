@@ -61,3 +61,29 @@ func receive(fd int, p []byte, flags uintptr) (int, syscall.Errno) {
 		}
 	}
 }
+
+// acceptAt accepts a connection that does not block and is not handed to other programs. It has the options of its listener.
+func acceptAt(fd uintptr) (int, syscall.Errno) {
+	accepted, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, fd, 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	return int(accepted), errno
+}
+
+// queued is how many bytes wait to be read.
+func queued(fd int) (int, error) { return unix.IoctlGetInt(fd, unix.SIOCINQ) }
+
+// keepIdle is the option for how long a connection is idle before it is probed.
+const keepIdle = unix.TCP_KEEPIDLE
+
+// ending leaves an error for those who read, unlike a read.
+func ending(fd int) Ending {
+	switch events := poll(fd, unix.POLLRDHUP); {
+	case events&^unix.POLLRDHUP != 0: // what is reported unasked: an error, or the end of both sides
+		return Broken
+	case events != 0:
+		return HalfClosed
+	}
+	return Open
+}
+
+// movable: the kernel moves bytes from one socket to another (splice).
+const movable = true

@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"net/http"
 	"sync"
 	"time"
 )
@@ -33,6 +34,7 @@ type account struct {
 	answer  int    // the attempt whose response came, from 0; -1: none
 	got     int    // bytes of the body, or of the message
 	whole   bool   // the body came to its end
+	backup  bool   // the response is the backup's
 	code    int    // of gRPC
 	message bool   // a message came
 	wrong   string // what was not right about what came
@@ -40,6 +42,7 @@ type account struct {
 
 	mu       sync.Mutex
 	receipts []*receipt // guarded by mu until the round is over
+	backups  []*receipt // the same, by the backup
 }
 
 // receipt is one attempt as a server has seen it.
@@ -55,7 +58,18 @@ type receipt struct {
 	wrong    string    // what was not right about what came
 	key      string
 	ill      bool // by the server that fails them all
+	down     bool // by one of those that all fail at that time
 	conn     *brittleConn
+}
+
+// backedUp begins the account of an attempt at the backup.
+func (a *account) backedUp(conn *brittleConn, key string) *receipt {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	size := a.steps[len(a.steps)-1].size
+	r := &receipt{attempt: backupAttempt, step: step{status: http.StatusOK, size: size}, at: time.Now(), conn: conn, key: key}
+	a.backups = append(a.backups, r)
+	return r
 }
 
 // received begins the account of another attempt.

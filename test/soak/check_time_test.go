@@ -77,8 +77,8 @@ func (r *round) checkEarly(a *account, may []*version) {
 	case "deadline":
 		shortest, _ = bounds(may, overall)
 		for _, v := range may {
-			if v.settings.Retry.MaxRetries > 0 {
-				backoff = max(backoff, v.settings.Retry.Backoff.Max)
+			if mostRetries(&v.settings.Retry) > 0 {
+				backoff = max(backoff, longestBackoff(&v.settings.Retry))
 			}
 		}
 	case "per_try_timeout":

@@ -77,7 +77,11 @@ func (c *client) run(stop <-chan struct{}) {
 			return
 		default:
 		}
-		c.call(c.round.newAccount(c, c.rng))
+		a := c.round.newAccount(c, c.rng)
+		c.call(a)
+		if a.reason != "" {
+			time.Sleep(time.Millisecond) // one that was refused at once, as a loop of a program is that does so
+		}
 		if c.rng.IntN(8) == 0 {
 			time.Sleep(time.Duration(c.rng.IntN(20)) * time.Millisecond) // a client that thinks
 		}
@@ -164,9 +168,11 @@ func (c *client) take(a *account, res *http.Response) {
 		a.wrong = "the response is not one of a server's"
 		return
 	}
-	a.answer = n
+	if a.answer = n; n == backupAttempt {
+		a.answer, a.backup = -1, true
+	}
 	if a.rpc {
-		c.takeRPC(a, res)
+		c.takeRPC(a, res, n)
 		return
 	}
 	c.body(a, res.Body, n)

@@ -17,6 +17,7 @@ import (
 type round struct {
 	violations
 	running
+	coverage
 
 	// immutable once calls are made
 	seed    uint64
@@ -26,6 +27,8 @@ type round struct {
 	refused netip.AddrPort // where nobody listens
 	pods    []*pod
 	lag     *lag
+	backup  *server
+	outage  span // in which all servers fail each call; of rounds of that kind
 
 	ends sync.Map // of clients' connections by address: whether they are open
 
@@ -36,8 +39,6 @@ type round struct {
 	// of the one that makes things happen
 	versions  []*version
 	restarts  int
-	ejections int // that were checked
-	openings  int // the same of circuits
 	endpoints []netip.AddrPort
 }
 
@@ -47,8 +48,8 @@ const lasts = 2500 * time.Millisecond
 // play plays a round.
 func play(t *testing.T, seed uint64) *round {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	r := &round{seed: seed, calm: rng.IntN(4) == 0, fixed: drawFixed(rng), lag: watchLag()}
-	r.calm = r.calm && !r.fixed.ill
+	r := &round{seed: seed, calm: rng.IntN(4) == 0, fixed: drawFixed(rng, kindOf(seed)), lag: watchLag()}
+	r.calm = r.calm && !r.fixed.kind.sound()
 	defer r.lag.stop()
 	r.build(t, rng)
 	stop := make(chan struct{})
@@ -66,7 +67,7 @@ func play(t *testing.T, seed uint64) *round {
 
 func (r *round) build(t *testing.T, rng *rand.Rand) {
 	brittle := 0
-	if !r.calm && r.fixed.breaker == nil && rng.IntN(2) == 0 {
+	if r.breaks() && rng.IntN(2) == 0 {
 		brittle = 8
 	}
 	least := 1
@@ -77,6 +78,12 @@ func (r *round) build(t *testing.T, rng *rand.Rand) {
 		r.servers = append(r.servers, startServer(t, r, brittle, rand.New(rand.NewPCG(r.seed, uint64(50+i)))))
 	}
 	r.servers[0].ill = r.fixed.ill
+	r.backup = startServer(t, r, 0, nil)
+	r.backup.backs = true
+	if r.fixed.kind == kindOutage {
+		r.outage.from = time.Now().Add(between(rng, 200*time.Millisecond, 500*time.Millisecond))
+		r.outage.to = r.outage.from.Add(between(rng, 900*time.Millisecond, 1200*time.Millisecond))
+	}
 	r.refused = refusing(t)
 	for _, uid := range []string{"pod-0", "pod-1"} {
 		r.pods = append(r.pods, startPod(t, r, uid))
@@ -85,6 +92,9 @@ func (r *round) build(t *testing.T, rng *rand.Rand) {
 	r.versions = []*version{r.drawVersion(rng)}
 	r.replace(startAgent(t, r, r.snapshot()))
 }
+
+// breaks reports whether connections break, or cannot be made, for no reason that an attempt has.
+func (r *round) breaks() bool { return !r.calm && r.fixed.breaker == nil && !r.fixed.kind.sound() }
 
 // refusing returns an address where nobody listens.
 func refusing(t *testing.T) netip.AddrPort {
@@ -108,7 +118,7 @@ func (r *round) choose(rng *rand.Rand) {
 	if len(r.endpoints) == 0 {
 		r.endpoints = append(r.endpoints, r.servers[0].addr)
 	}
-	if !r.calm && r.fixed.breaker == nil && rng.IntN(3) == 0 {
+	if r.breaks() && rng.IntN(3) == 0 {
 		r.endpoints = append(r.endpoints, r.refused)
 	}
 	slices.SortFunc(r.endpoints, netip.AddrPort.Compare)
@@ -125,13 +135,13 @@ func (r *round) happen(t *testing.T, rng *rand.Rand) {
 			return
 		}
 		time.Sleep(next)
-		switch rng.IntN(5) {
-		case 0, 1:
+		switch n := rng.IntN(5); {
+		case n < 2:
 			r.edit(rng)
-		case 2, 3:
+		case n < 4 || r.fixed.kind.steady():
 			r.choose(rng)
 			r.a.install(r, r.snapshot())
-		case 4:
+		default:
 			r.restarts++
 			before := r.replace(startAgent(t, r, r.snapshot()))
 			stops.Go(func() { before.stop(r) })
@@ -157,7 +167,9 @@ func (r *round) drawVersion(rng *rand.Rand) *version {
 // snapshot is what the agent is to know now.
 func (r *round) snapshot() *policy.Snapshot {
 	v := r.versions[len(r.versions)-1]
-	return snapshotOf(v.settings, v.ruled, r.pods, r.endpoints)
+	s := snapshotOf(v.settings, v.ruled, r.pods, r.endpoints...)
+	s.Destinations[backupService] = backupDestination(r.backup.addr)
+	return s
 }
 
 func (r *round) end() {
@@ -165,7 +177,7 @@ func (r *round) end() {
 		p.stop()
 	}
 	r.a.stop(r)
-	for _, s := range r.servers {
+	for _, s := range append(r.servers, r.backup) {
 		s.stop()
 	}
 }
@@ -183,10 +195,10 @@ func (r *round) newAccount(c *client, rng *rand.Rand) *account {
 	if a.rpc = a.method == http.MethodPost && a.http2 && rng.IntN(2) == 0; a.rpc && a.size == 0 {
 		a.size = 1
 	}
-	for range 1 + rng.IntN(3) {
+	for range 1 + rng.IntN(4) {
 		a.steps = append(a.steps, r.drawStep(rng))
 	}
-	if rng.IntN(20) == 0 {
+	if rng.IntN(20) == 0 && !r.fixed.kind.steady() {
 		a.leaves = between(rng, time.Millisecond, 100*time.Millisecond)
 	}
 	r.accountsMu.Lock()
@@ -213,19 +225,34 @@ func (r *round) drawStep(rng *rand.Rand) step {
 	if rng.IntN(5) == 0 {
 		p.late = between(rng, time.Millisecond, 20*time.Millisecond)
 	}
-	if r.calm || r.fixed.ill || rng.IntN(10) < 5 {
+	switch {
+	case r.fixed.kind == kindHedges:
+		p.late = between(rng, 0, 300*time.Millisecond)
+		return p
+	case r.calm || r.fixed.ill || r.fixed.kind == kindOutage || rng.IntN(10) < 5:
+		return p
+	case r.fixed.kind == kindRetries:
+		p.fail(rng)
 		return p
 	}
 	switch rng.IntN(4) {
 	case 0:
-		p.status = oneOf(rng, 404, 409, 429, 500, 502, 503, 504, 529)
-		if rng.IntN(3) == 0 {
-			p.wish = oneOf(rng, "0", "1", "soon")
-		}
+		p.fail(rng)
 	case 1, 2:
 		p.fault = fault(1 + rng.IntN(int(faultCount)-1))
 	case 3:
 		p.late = between(rng, 20*time.Millisecond, 400*time.Millisecond)
 	}
 	return p
+}
+
+// fail has the server answer with a failure, and perhaps say when it wants to be asked again.
+func (p *step) fail(rng *rand.Rand) {
+	p.status = oneOf(rng, 404, 409, 429, 500, 501, 502, 503, 504, 529)
+	switch rng.IntN(6) {
+	case 0:
+		p.wish = oneOf(rng, "0", "1", "soon")
+	case 1, 2:
+		p.wait = time.Duration(oneOf(rng, -1, 20+rng.IntN(130), 20+rng.IntN(130))) * time.Millisecond
+	}
 }

@@ -35,8 +35,9 @@ type step struct {
 	pieces int // that the body is written in, with pauses
 	sized  bool
 	fault  fault
-	after  int // bytes, for faults that come after some
-	wish   string
+	after  int           // bytes, for faults that come after some
+	wish   string        // Retry-After
+	wait   time.Duration // retry-after-ms, or the pushback of gRPC, which may be negative
 }
 
 // server is one endpoint of the destination.
@@ -44,6 +45,7 @@ type server struct {
 	round *round
 	addr  netip.AddrPort
 	ill   bool // fails each call
+	backs bool // it is the backup
 	http  *http.Server
 	done  chan error
 
@@ -94,10 +96,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	conn := q.Context().Value(connKey{}).(*brittleConn)
-	r := a.received(conn, q.Header.Get(keyField))
-	if s.ill {
-		r.ill, r.step = true, step{status: http.StatusServiceUnavailable, size: r.step.size}
-	}
+	r := s.receive(a, conn, q.Header.Get(keyField))
 	if q.Method != a.method {
 		r.wrong = "the method is " + q.Method
 	}
@@ -114,6 +113,22 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	r.answers = time.Now()
 	s.respond(w, a, r)
 	a.finished(r, q.Context().Err() == nil)
+}
+
+// receive begins the account of an attempt.
+func (s *server) receive(a *account, conn *brittleConn, key string) *receipt {
+	if s.backs {
+		return a.backedUp(conn, key)
+	}
+	r := a.received(conn, key)
+	switch {
+	case s.ill:
+		r.ill, r.step = true, step{status: http.StatusServiceUnavailable, size: r.step.size}
+	case s.round.outage.meets(r.at, r.at):
+		late := time.Duration(20+a.id%5*10) * time.Millisecond
+		r.down, r.step = true, step{status: http.StatusServiceUnavailable, size: r.step.size, late: late}
+	}
+	return r
 }
 
 // read reads a body that is to be right, and says what is wrong. A body that breaks off is not wrong.
@@ -150,6 +165,9 @@ func (s *server) respond(w http.ResponseWriter, a *account, r *receipt) {
 	}
 	if p.wish != "" {
 		w.Header().Set("Retry-After", p.wish)
+	}
+	if p.wait != 0 {
+		w.Header().Set("Retry-After-Ms", strconv.FormatInt(p.wait.Milliseconds(), 10))
 	}
 	if p.sized {
 		w.Header().Set("Content-Length", strconv.Itoa(p.size))

@@ -1,0 +1,113 @@
+package soak
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// deck deals the seeds of rounds: in every kindCount rounds there is one of each kind.
+type deck struct {
+	rng   *rand.Rand
+	end   time.Time
+	kinds []kind // that are left before all come again
+}
+
+// deal returns the seed of the next round; more is false when the time is over.
+func (d *deck) deal() (seed uint64, more bool) {
+	if !time.Now().Before(d.end) {
+		return 0, false
+	}
+	if len(d.kinds) == 0 {
+		for _, k := range d.rng.Perm(int(kindCount)) {
+			d.kinds = append(d.kinds, kind(k))
+		}
+	}
+	k := d.kinds[0]
+	d.kinds = d.kinds[1:]
+	return seedOf(d.rng.Uint64(), k), true
+}
+
+// coverage counts what the checks of a round had something to say about, by name.
+type coverage map[string]int
+
+func (r *round) covers(what string) {
+	if r.coverage == nil {
+		r.coverage = coverage{}
+	}
+	r.coverage[what]++
+}
+
+// tally is what a soak has seen.
+type tally struct {
+	mu sync.Mutex
+	deck
+
+	rounds, calls, attempts, good, local, abandoned int
+	reasons                                         coverage
+	covered                                         coverage
+}
+
+func (s *tally) next() (seed uint64, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.deal()
+}
+
+func (s *tally) add(r *round) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.covered == nil {
+		s.covered, s.reasons = coverage{}, coverage{}
+	}
+	s.rounds++
+	for what, n := range r.coverage {
+		s.covered[what] += n
+	}
+	for _, a := range r.accounts {
+		s.calls++
+		s.attempts += len(a.receipts)
+		switch {
+		case a.abandoned():
+			s.abandoned++
+		case a.reason != "":
+			s.local++
+			s.reasons[a.reason]++
+		case a.whole && a.status == 200 && a.code == 0:
+			s.good++
+		}
+	}
+}
+
+// enough is how long a soak is in which each check must have had something to check: a check that never had has not passed.
+const enough = 45 * time.Second
+
+// needed is how often each has to have.
+var needed = coverage{
+	"a response was compared": 5000,
+}
+
+func (s *tally) report(t *testing.T, total time.Duration) {
+	t.Helper()
+	fmt.Fprintf(os.Stderr, "soak: %d rounds, %d calls, %d attempts; %d calls answered well, %d abandoned, %d answered by the agent: %v\n",
+		s.rounds, s.calls, s.attempts, s.good, s.abandoned, s.local, s.reasons)
+	names := make([]string, 0, len(s.covered))
+	for what, n := range s.covered {
+		names = append(names, fmt.Sprintf("soak: %7d times %s", n, what))
+	}
+	slices.SortFunc(names, func(a, b string) int { return strings.Compare(a[19:], b[19:]) })
+	fmt.Fprintln(os.Stderr, strings.Join(names, "\n"))
+	if total < enough || t.Failed() {
+		return
+	}
+	for what, least := range needed {
+		if n := s.covered[what]; n < least {
+			t.Errorf("%s %d times, want %d or more: the soak has not seen what it is to check", what, n, least)
+		}
+	}
+}

@@ -50,10 +50,13 @@ type receipt struct {
 	attempt  int
 	step     step
 	at       time.Time // when its head had been read
+	heard    time.Time // when it began to read its body
 	read     time.Time // when its body had been read; zero: it was not
 	answers  time.Time // before anything of the response was written
 	answered time.Time // when the response's head was written; zero: it was not
 	last     time.Time // when the writing of the response's last bytes began
+	stalled  time.Time // when it stopped in the middle of the response
+	resumed  time.Time // when it went on
 	whole    bool      // they were written, to somebody who still waited
 	wrong    string    // what was not right about what came
 	key      string

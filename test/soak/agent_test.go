@@ -155,11 +155,17 @@ func (r *running) replace(a *agent) (before *agent) {
 type dialer struct{ round *round }
 
 // Dial implements upstream.Dialer.
-func (dialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", to.String())
+func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
+	if to == silence {
+		return nil, d.round.waitInVain(ctx)
+	}
+	var nd net.Dialer
+	c, err := nd.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, err
+	}
+	if d.round.narrow() {
+		_ = c.(*net.TCPConn).SetWriteBuffer(4 << 10)
 	}
 	return c.(*net.TCPConn), nil
 }

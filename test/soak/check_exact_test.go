@@ -22,6 +22,12 @@ func (r *round) checkExact() {
 			r.checkRetries(a, &may[0].settings)
 		case kindHedges:
 			r.checkHedges(a, &may[0].settings)
+		case kindForced:
+			r.checkForced(a, may[0])
+		case kindFaults:
+			r.checkFaults(a, may[0].settings.Faults)
+		case kindTimeouts:
+			r.checkStages(a, &may[0].settings.Timeouts)
 		}
 	}
 }

@@ -104,7 +104,10 @@ func (c *circuit) checkReopens(probes []*probe) {
 	for i, p := range probes {
 		var last *probe
 		for _, before := range probes[:i] {
-			if before.call.ended.Before(p.call.begun) && (last == nil || before.depth > last.depth) {
+			if !before.call.ended.Before(p.call.begun) {
+				continue
+			}
+			if last == nil || before.depth > last.depth || before.depth == last.depth && before.answers.Before(last.answers) { // of several at once the first has it open
 				last = before
 			}
 		}

@@ -34,6 +34,7 @@ func (r *round) check() {
 	r.checkEjection()
 	r.checkOutage()
 	r.checkExact()
+	r.checkDials()
 }
 
 // possible are the policies that may have governed a call, with the settings for such calls.
@@ -41,7 +42,7 @@ func (r *round) possible(a *account) (may []*version) {
 	for _, v := range r.versions {
 		if v.from.Before(a.ended) && (v.until.IsZero() || v.until.After(a.begun)) {
 			if a.ruled {
-				v = &version{settings: v.ruled, from: v.from, until: v.until}
+				v = &version{settings: v.ruled, forced: v.forced, from: v.from, until: v.until}
 			}
 			may = append(may, v)
 		}
@@ -181,7 +182,7 @@ func (r *round) checkAnswer(a *account, may []*version) {
 	}
 	want, known := map[string]int{
 		"circuit_open": 503, "pool_overflow": 503, "rate_limited": 429, "deadline": 504, "per_try_timeout": 504,
-		"connect_failure": 502, "reset": 502, "protocol": 502, "upstream_failure": 0,
+		"connect_failure": 502, "reset": 502, "protocol": 502, "upstream_failure": 0, "fault_injected": 0,
 	}[a.reason]
 	codes := rpcReasons[a.reason]
 	if a.stoodIn {
@@ -191,10 +192,13 @@ func (r *round) checkAnswer(a *account, may []*version) {
 		want = http.StatusOK
 	}
 	r.checkStandIn(a, may)
+	if a.reason == "fault_injected" {
+		want, codes = a.status, []int{a.code} // see checkFaults
+	}
 	if !known || want != a.status || a.rpc && !slices.Contains(codes, a.code) {
 		r.blame(a, "the agent answered %d, %d for %q", a.status, a.code, a.reason)
 	}
-	cause := func(v *version) bool { return causeFor(a.reason, &v.settings, r.calm) }
+	cause := func(v *version) bool { return causeFor(a.reason, v, r.calm) }
 	if !slices.ContainsFunc(may, cause) {
 		r.blame(a, "the agent answered %q, which no policy in force gives cause for", a.reason)
 	}
@@ -208,18 +212,21 @@ func (r *round) checkAnswer(a *account, may []*version) {
 	}
 }
 
-func causeFor(reason string, s *policy.Settings, calm bool) bool {
+func causeFor(reason string, v *version, calm bool) bool {
+	s := &v.settings
 	switch reason {
 	case "circuit_open":
-		return s.Breaker != nil && s.Breaker.Scope == policy.ScopeDestination
+		return v.forced.Open || s.Breaker != nil && s.Breaker.Scope == policy.ScopeDestination
 	case "pool_overflow":
 		return s.Pool.MaxConnections > 0
 	case "rate_limited":
 		return s.RateLimit != nil || s.Concurrency != nil
 	case "deadline":
-		return s.Timeouts.Overall > 0
+		return s.Timeouts.Overall > 0 || s.Timeouts.MaxDuration > 0
+	case "fault_injected":
+		return s.Faults != nil
 	case "per_try_timeout":
-		return s.Timeouts.AttemptLimit() > 0 || s.Timeouts.ResponseHeader > 0
+		return s.Timeouts.AttemptLimit() > 0 || s.Timeouts.ResponseHeader > 0 || s.Timeouts.Write > 0 || s.Timeouts.Idle > 0
 	}
 	return !calm
 }

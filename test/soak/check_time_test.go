@@ -73,6 +73,10 @@ func (r *round) checkEarly(a *account, may []*version) {
 		shortest time.Duration
 		backoff  time.Duration
 	)
+	switch {
+	case r.fixed.kind == kindTimeouts: // which has other bounds too: see checkStages
+		return
+	}
 	switch a.reason {
 	case "deadline":
 		shortest, _ = bounds(may, overall)

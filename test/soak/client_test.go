@@ -103,7 +103,7 @@ func (c *client) call(a *account) {
 		return
 	}
 	if a.size > 0 {
-		q.Body, q.ContentLength = io.NopCloser(&bodyReader{a: a, pause: c.rng.IntN(10) == 0}), int64(a.size)
+		q.Body, q.ContentLength = io.NopCloser(&bodyReader{a: a, pause: c.rng.IntN(10) == 0 && !c.round.narrow()}), int64(a.size)
 		if c.rng.IntN(3) == 0 {
 			q.ContentLength = -1
 		}
@@ -179,7 +179,7 @@ func (c *client) take(a *account, res *http.Response) {
 }
 
 func (c *client) body(a *account, body io.Reader, attempt int) {
-	slow := c.rng.IntN(10) == 0
+	slow := c.rng.IntN(10) == 0 && !c.round.narrow()
 	b := make([]byte, 1+c.rng.IntN(32<<10))
 	for {
 		n, err := body.Read(b)

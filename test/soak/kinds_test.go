@@ -21,6 +21,9 @@ const (
 	kindOutage                  // a breaker, while all servers fail for a time
 	kindRetries                 // what is repeated, and when, is known exactly
 	kindHedges                  // the same of hedges
+	kindForced                  // circuits that are kept open, or closed, by hand
+	kindFaults                  // injected faults
+	kindTimeouts                // what ends connections that cannot be made, and bodies that make no progress
 	kindCount
 )
 
@@ -51,6 +54,10 @@ type fixed struct {
 func drawFixed(rng *rand.Rand, k kind) (f fixed) {
 	f.kind = k
 	switch k {
+	case kindForced:
+		if rng.IntN(2) == 0 {
+			f.breaker = drawBreaker(rng, k)
+		}
 	case kindCircuit, kindWindow, kindEndpoints, kindOutage:
 		f.breaker = drawBreaker(rng, k)
 		f.ill = k == kindEndpoints
@@ -67,12 +74,14 @@ func drawBreaker(rng *rand.Rand, k kind) *policy.Breaker {
 	b.ConsecutiveFailures, b.Sharing = 1+rng.IntN(4), oneOf(rng, policy.ShareNode, policy.SharePod)
 	b.OpenDuration, b.OpenJitterPercent, b.Probes = between(rng, 100*time.Millisecond, 400*time.Millisecond), oneOf(rng, 0, 20), 1+rng.IntN(2)
 	switch k {
+	case kindForced:
+		b.ConsecutiveFailures, b.OpenDuration = 1, 10*time.Second
 	case kindEndpoints:
 		b.Scope, b.MaxEjectedPercent, b.OpenDuration = policy.ScopeEndpoint, oneOf(rng, 34, 50, 100), 2*b.OpenDuration
 	case kindWindow:
 		drawWindow(rng, &b)
 	case kindOutage:
-		b.OpenDuration = between(rng, 100*time.Millisecond, 200*time.Millisecond)
+		b.OpenDuration = between(rng, 60*time.Millisecond, 120*time.Millisecond)
 		b.OpenMaxDuration, b.SuccessesToClose = 2*b.OpenDuration, 1+rng.IntN(2)
 	}
 	return &b

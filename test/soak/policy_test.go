@@ -18,7 +18,8 @@ const service = "shop/up"
 type version struct {
 	settings    policy.Settings
 	ruled       policy.Settings // of the calls that say so in ruleField
-	from, until time.Time       // until: zero as long as it is in force
+	forced      policy.ForcedBreaker
+	from, until time.Time // until: zero as long as it is in force
 }
 
 func oneOf[T any](rng *rand.Rand, list ...T) T { return list[rng.IntN(len(list))] }
@@ -42,6 +43,15 @@ func drawSettings(rng *rand.Rand, f fixed, calm bool) policy.Settings {
 	case calm || f.kind == kindOutage:
 	case f.kind == kindRetries:
 		makeExact(rng, &s)
+	case f.kind == kindForced:
+		makeExact(rng, &s)
+	case f.kind == kindFaults:
+		makeExact(rng, &s)
+		s.Retry.MaxRetries, s.Retry.Overrides, s.Fallback, s.Faults = 0, nil, nil, drawFaults(rng)
+	case f.kind == kindTimeouts:
+		makeExact(rng, &s)
+		s.Retry.On, s.Retry.Overrides, s.Fallback = policy.Of(policy.ConnectFailure), nil, nil
+		drawStageBounds(rng, &s.Timeouts)
 	case f.kind == kindHedges:
 		makeExact(rng, &s)
 		s.Retry.Hedging = policy.Hedging{Max: 1 + rng.IntN(2), Delay: between(rng, 20*time.Millisecond, 100*time.Millisecond)}

@@ -35,6 +35,7 @@ type round struct {
 	// guarded by accountsMu
 	accountsMu sync.Mutex
 	accounts   []*account
+	dials      []span // to where nobody answers
 
 	// of the one that makes things happen
 	versions  []*version
@@ -81,8 +82,8 @@ func (r *round) build(t *testing.T, rng *rand.Rand) {
 	r.backup = startServer(t, r, 0, nil)
 	r.backup.backs = true
 	if r.fixed.kind == kindOutage {
-		r.outage.from = time.Now().Add(between(rng, 200*time.Millisecond, 500*time.Millisecond))
-		r.outage.to = r.outage.from.Add(between(rng, 900*time.Millisecond, 1200*time.Millisecond))
+		r.outage.from = time.Now().Add(between(rng, 150*time.Millisecond, 400*time.Millisecond))
+		r.outage.to = r.outage.from.Add(between(rng, 1200*time.Millisecond, 1500*time.Millisecond))
 	}
 	r.refused = refusing(t)
 	for _, uid := range []string{"pod-0", "pod-1"} {
@@ -120,6 +121,9 @@ func (r *round) choose(rng *rand.Rand) {
 	}
 	if r.breaks() && rng.IntN(3) == 0 {
 		r.endpoints = append(r.endpoints, r.refused)
+	}
+	if r.fixed.kind == kindTimeouts && rng.IntN(2) == 0 {
+		r.endpoints = append(r.endpoints, silence)
 	}
 	slices.SortFunc(r.endpoints, netip.AddrPort.Compare)
 }
@@ -161,6 +165,9 @@ func (r *round) drawVersion(rng *rand.Rand) *version {
 	v := &version{settings: drawSettings(rng, r.fixed, r.calm), ruled: drawSettings(rng, r.fixed, r.calm)}
 	v.ruled.Pool, v.ruled.LoadBalancing = v.settings.Pool, v.settings.LoadBalancing // which no rule changes
 	v.from = time.Now()
+	if r.fixed.kind == kindForced {
+		v.forced = drawForced(rng)
+	}
 	return v
 }
 
@@ -168,6 +175,7 @@ func (r *round) drawVersion(rng *rand.Rand) *version {
 func (r *round) snapshot() *policy.Snapshot {
 	v := r.versions[len(r.versions)-1]
 	s := snapshotOf(v.settings, v.ruled, r.pods, r.endpoints...)
+	s.Profiles["p"].Bindings[0].ForcedBreaker = v.forced
 	s.Destinations[backupService] = backupDestination(r.backup.addr)
 	return s
 }
@@ -197,6 +205,9 @@ func (r *round) newAccount(c *client, rng *rand.Rand) *account {
 	}
 	for range 1 + rng.IntN(4) {
 		a.steps = append(a.steps, r.drawStep(rng))
+	}
+	if a.steps[0].deaf > 0 && a.size > 0 {
+		a.size = 2*windowSize + rng.IntN(windowSize)
 	}
 	if rng.IntN(20) == 0 && !r.fixed.kind.steady() {
 		a.leaves = between(rng, time.Millisecond, 100*time.Millisecond)
@@ -229,9 +240,12 @@ func (r *round) drawStep(rng *rand.Rand) step {
 	case r.fixed.kind == kindHedges:
 		p.late = between(rng, 0, 300*time.Millisecond)
 		return p
-	case r.calm || r.fixed.ill || r.fixed.kind == kindOutage || rng.IntN(10) < 5:
+	case r.fixed.kind == kindTimeouts:
+		p.linger(rng)
 		return p
-	case r.fixed.kind == kindRetries:
+	case r.calm || r.fixed.ill || r.fixed.kind == kindOutage || r.fixed.kind == kindFaults || rng.IntN(10) < 5:
+		return p
+	case r.fixed.kind == kindRetries || r.fixed.kind == kindForced:
 		p.fail(rng)
 		return p
 	}

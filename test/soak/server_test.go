@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -38,6 +40,8 @@ type step struct {
 	after  int           // bytes, for faults that come after some
 	wish   string        // Retry-After
 	wait   time.Duration // retry-after-ms, or the pushback of gRPC, which may be negative
+	deaf   time.Duration // for how long it does not read the request's body
+	stall  time.Duration // for how long it stops in the middle of the response's body
 }
 
 // server is one endpoint of the destination.
@@ -55,23 +59,42 @@ type server struct {
 
 type connKey struct{}
 
+// windowSize is how much of a request a server takes that does not read it, in rounds where that matters: of each of the buffers on the way.
+const windowSize = 64 << 10
+
 // startServer starts an endpoint for HTTP/1.1 and HTTP/2. One connection in brittle is reset as soon as it is made; 0: none.
 func startServer(t *testing.T, r *round, brittle int, rng *rand.Rand) *server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t, r.narrow())
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s := &server{round: r, addr: l.Addr().(*net.TCPAddr).AddrPort(), done: make(chan error, 1)}
 	s.http = &http.Server{
-		Handler: s, Protocols: &protocols, ErrorLog: silent,
+		Handler: s, Protocols: &protocols, ErrorLog: silent, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: windowSize, MaxReceiveBufferPerConnection: 4 << 20},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 	}
 	go func() { s.done <- s.http.Serve(&brittleListener{Listener: l, one: brittle, rng: rng}) }()
 	return s
+}
+
+// narrow reports whether buffers on the way to servers are small, so that who does not read holds up who writes.
+func (r *round) narrow() bool { return r.fixed.kind == kindTimeouts }
+
+func listen(t *testing.T, narrow bool) net.Listener {
+	t.Helper()
+	var c net.ListenConfig
+	if narrow {
+		c.Control = func(_, _ string, raw syscall.RawConn) (err error) {
+			cerr := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10) })
+			return errors.Join(err, cerr)
+		}
+	}
+	l, err := c.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 func (s *server) stop() {
@@ -105,6 +128,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		conn.reset()
 		panic(http.ErrAbortHandler)
 	}
+	wait(q.Context(), r.step.deaf)
+	r.heard = time.Now()
 	if wrong := a.readRequest(q); wrong != "" {
 		r.wrong = "request: " + wrong
 	}
@@ -125,7 +150,7 @@ func (s *server) receive(a *account, conn *brittleConn, key string) *receipt {
 	case s.ill:
 		r.ill, r.step = true, step{status: http.StatusServiceUnavailable, size: r.step.size}
 	case s.round.outage.meets(r.at, r.at):
-		late := time.Duration(20+a.id%5*10) * time.Millisecond
+		late := time.Duration(15+a.id%5*5) * time.Millisecond
 		r.down, r.step = true, step{status: http.StatusServiceUnavailable, size: r.step.size, late: late}
 	}
 	return r
@@ -195,7 +220,14 @@ func (s *server) writeBody(w http.ResponseWriter, a *account, r *receipt) {
 		if pieces > 1 {
 			_ = http.NewResponseController(w).Flush()
 			a.answered(r)
-			time.Sleep(time.Duration(1+r.step.after%5) * time.Millisecond) // a slow server
+			if r.step.stall == 0 {
+				time.Sleep(time.Duration(1+r.step.after%5) * time.Millisecond) // a slow server
+			}
+		}
+		if r.step.stall > 0 && i == 0 {
+			r.stalled = r.last
+			time.Sleep(r.step.stall) // a server that stops, and goes on whatever has become of its client
+			r.resumed = time.Now()
 		}
 		if r.step.fault == abortBody && i == pieces/2 {
 			panic(http.ErrAbortHandler)

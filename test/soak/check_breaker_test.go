@@ -32,7 +32,7 @@ type circuit struct {
 // no more calls pass than it says.
 func (r *round) checkBreaker() {
 	b := r.fixed.breaker
-	if b == nil || r.restarts > 0 || r.fixed.ill || r.fixed.kind == kindForced {
+	if b == nil || r.restarts > 0 || r.fixed.ill || r.fixed.kind == kindForced || r.cluster != nil {
 		return
 	}
 	for _, calls := range r.groups(b.Sharing) {

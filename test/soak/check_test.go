@@ -33,6 +33,7 @@ func (r *round) check() {
 	r.checkBreaker()
 	r.checkEjection()
 	r.checkOutage()
+	r.checkCluster()
 	r.checkExact()
 	r.checkDials()
 }
@@ -216,7 +217,7 @@ func causeFor(reason string, v *version, calm bool) bool {
 	s := &v.settings
 	switch reason {
 	case "circuit_open":
-		return v.forced.Open || s.Breaker != nil && s.Breaker.Scope == policy.ScopeDestination
+		return mayOpen(v)
 	case "pool_overflow":
 		return s.Pool.MaxConnections > 0
 	case "rate_limited":

@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -30,6 +31,7 @@ type client struct {
 	round *round
 	pod   int
 	http2 bool
+	url   string
 	http  *http.Transport
 	rng   *rand.Rand
 }
@@ -37,9 +39,13 @@ type client struct {
 func newClient(r *round, pod int, http2 bool, rng *rand.Rand) *client {
 	var protocols http.Protocols
 	protocols.SetHTTP1(!http2)
-	protocols.SetUnencryptedHTTP2(http2)
-	c := &client{round: r, pod: pod, http2: http2, rng: rng}
+	protocols.SetUnencryptedHTTP2(http2 && !r.trust.intercepts())
+	protocols.SetHTTP2(http2 && r.trust.intercepts())
+	c := &client{round: r, pod: pod, http2: http2, rng: rng, url: "http://" + host + "/c"}
 	c.http = &http.Transport{Protocols: &protocols, DialContext: c.dial, DisableCompression: true, DisableKeepAlives: !http2 && rng.IntN(4) == 0}
+	if r.trust.intercepts() {
+		c.url, c.http.TLSClientConfig = "https://"+host+"/c", &tls.Config{RootCAs: r.trust.egress.Pool()}
+	}
 	return c
 }
 
@@ -97,7 +103,7 @@ func (c *client) call(a *account) {
 		defer cancel()
 	}
 	a.answer = -1
-	q, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, a.trace()), a.method, "http://up.shop/c", nil)
+	q, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, a.trace()), a.method, c.url, nil)
 	if err != nil {
 		a.err = err
 		return

@@ -27,7 +27,7 @@ func drawFallback(rng *rand.Rand) *policy.Fallback {
 	if rng.IntN(2) == 0 {
 		f.Response = standIn
 	} else {
-		f.Destination = &policy.Target{Kind: policy.TargetService, Service: backupService}
+		f.Destination = &policy.Target{Kind: policy.TargetService, Service: backupService, Ports: []uint16{80}}
 	}
 	return f
 }
@@ -71,13 +71,20 @@ func (r *round) checkStandIn(a *account, may []*version) {
 	}
 }
 
+// mayOpen reports whether a policy has a circuit that rejects calls.
+func mayOpen(v *version) bool {
+	b := v.settings.Breaker
+	return v.forced.Open || b != nil && b.Scope == policy.ScopeDestination
+}
+
 // fallsBack reports whether a policy may have a call go to the backup.
-func fallsBack(s *policy.Settings, a *account) bool {
+func fallsBack(v *version) bool {
+	s := &v.settings
 	f := s.Fallback
 	if f == nil || f.Destination == nil {
 		return false
 	}
-	circuit := f.On.CircuitOpen && s.Breaker != nil && s.Breaker.Scope == policy.ScopeDestination
+	circuit := f.On.CircuitOpen && mayOpen(v)
 	limited := f.On.RateLimited && (s.RateLimit != nil || s.Concurrency != nil || s.Pool.MaxConnections > 0)
 	return circuit || limited || f.On.RetriesExhausted
 }
@@ -95,7 +102,7 @@ func (r *round) checkBackup(a *account, may []*version) {
 		r.blame(a, "the backup saw it %d times", n)
 	}
 	allowed := func(v *version) bool {
-		return fallsBack(&v.settings, a) && (len(a.receipts) == 0 || mayRepeat(&v.settings, a))
+		return fallsBack(v) && (len(a.receipts) == 0 || mayRepeat(&v.settings, a))
 	}
 	if !slices.ContainsFunc(may, allowed) {
 		r.blame(a, "it came to the backup, which no policy in force allows")

@@ -24,6 +24,7 @@ const (
 	kindForced                  // circuits that are kept open, or closed, by hand
 	kindFaults                  // injected faults
 	kindTimeouts                // what ends connections that cannot be made, and bodies that make no progress
+	kindCluster                 // a breaker that two nodes share
 	kindCount
 )
 
@@ -49,6 +50,8 @@ type fixed struct {
 	concurrency *policy.Concurrency
 	// ill: the first server fails each call and the others none, which breakers of single endpoints are to find out.
 	ill bool
+	// sick: servers fail the calls of the first pod alone, which its node is not to open a circuit of the cluster for.
+	sick bool
 }
 
 func drawFixed(rng *rand.Rand, k kind) (f fixed) {
@@ -58,9 +61,9 @@ func drawFixed(rng *rand.Rand, k kind) (f fixed) {
 		if rng.IntN(2) == 0 {
 			f.breaker = drawBreaker(rng, k)
 		}
-	case kindCircuit, kindWindow, kindEndpoints, kindOutage:
+	case kindCircuit, kindWindow, kindEndpoints, kindOutage, kindCluster:
 		f.breaker = drawBreaker(rng, k)
-		f.ill = k == kindEndpoints
+		f.ill, f.sick = k == kindEndpoints, k == kindCluster && rng.IntN(3) == 0
 	case kindRate, kindSharedRate:
 		f.drawRate(rng)
 	case kindConcurrency:
@@ -80,12 +83,18 @@ func drawBreaker(rng *rand.Rand, k kind) *policy.Breaker {
 		b.Scope, b.MaxEjectedPercent, b.OpenDuration = policy.ScopeEndpoint, oneOf(rng, 34, 50, 100), 2*b.OpenDuration
 	case kindWindow:
 		drawWindow(rng, &b)
-	case kindOutage:
+	case kindOutage, kindCluster:
 		b.OpenDuration = between(rng, 60*time.Millisecond, 120*time.Millisecond)
 		b.OpenMaxDuration, b.SuccessesToClose = 2*b.OpenDuration, 1+rng.IntN(2)
 	}
+	if k == kindCluster {
+		b.Sharing = policy.ShareCluster
+	}
 	return &b
 }
+
+// fails reports whether all servers fail for a time.
+func (k kind) fails() bool { return k == kindOutage || k == kindCluster }
 
 // drawWindow has a breaker open for what a window of time has seen.
 func drawWindow(rng *rand.Rand, b *policy.Breaker) {

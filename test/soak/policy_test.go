@@ -40,7 +40,7 @@ func drawSettings(rng *rand.Rand, f fixed, calm bool) policy.Settings {
 	s.Pool.MaxStreams = oneOf(rng, 0, 2)
 	s.Fallback = drawFallback(rng)
 	switch {
-	case calm || f.kind == kindOutage:
+	case calm || f.kind.fails():
 	case f.kind == kindRetries:
 		makeExact(rng, &s)
 	case f.kind == kindForced:

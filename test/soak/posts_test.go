@@ -40,7 +40,7 @@ func executeOnce(t *testing.T, http2 bool) {
 	s := startExecutor(t)
 	r := &round{lag: watchLag()}
 	defer r.lag.stop()
-	r.pods = []*pod{startPod(t, r, "pod-0")}
+	r.pods = []*pod{startPod(t, r, "pod-0", &r.running)}
 	modes := []policy.Idempotency{policy.SafeMethods, policy.IdempotentMethods, policy.IdempotentOrKeyed, policy.AnyMethod}
 	r.replace(startAgent(t, r, snapshotOf(persistent(modes[0]), persistent(modes[0]), r.pods, s.addr)))
 	for i, mode := range modes {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 // round is one destination, its servers, the pods that call it and everything that happens to them.
 type round struct {
 	violations
-	running
+	running // the node, or the first of two
+	cluster *cluster
 	coverage
 
 	// immutable once calls are made
@@ -28,9 +30,12 @@ type round struct {
 	pods    []*pod
 	lag     *lag
 	backup  *server
-	outage  span // in which all servers fail each call; of rounds of that kind
+	trust   *trust // nil: nobody speaks TLS
+	outage  span   // in which all servers fail each call; of rounds of that kind
 
-	ends sync.Map // of clients' connections by address: whether they are open
+	behind atomic.Pointer[[]netip.AddrPort] // the address of the host
+	called atomic.Int64                     // how often that was
+	ends   sync.Map                         // of clients' connections by address: whether they are open
 
 	// guarded by accountsMu
 	accountsMu sync.Mutex
@@ -52,6 +57,7 @@ func play(t *testing.T, seed uint64) *round {
 	r := &round{seed: seed, calm: rng.IntN(4) == 0, fixed: drawFixed(rng, kindOf(seed)), lag: watchLag()}
 	r.calm = r.calm && !r.fixed.kind.sound()
 	defer r.lag.stop()
+	r.trust = drawTrust(t, rng, r.fixed.kind)
 	r.build(t, rng)
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
@@ -76,22 +82,44 @@ func (r *round) build(t *testing.T, rng *rand.Rand) {
 		least = 3
 	}
 	for i := range least + rng.IntN(4) {
-		r.servers = append(r.servers, startServer(t, r, brittle, rand.New(rand.NewPCG(r.seed, uint64(50+i)))))
+		r.servers = append(r.servers, startServer(t, r, false, brittle, rand.New(rand.NewPCG(r.seed, uint64(50+i)))))
 	}
 	r.servers[0].ill = r.fixed.ill
-	r.backup = startServer(t, r, 0, nil)
-	r.backup.backs = true
-	if r.fixed.kind == kindOutage {
+	r.backup = startServer(t, r, true, 0, nil)
+	if r.fixed.kind.fails() {
 		r.outage.from = time.Now().Add(between(rng, 150*time.Millisecond, 400*time.Millisecond))
 		r.outage.to = r.outage.from.Add(between(rng, 1200*time.Millisecond, 1500*time.Millisecond))
 	}
 	r.refused = refusing(t)
-	for _, uid := range []string{"pod-0", "pod-1"} {
-		r.pods = append(r.pods, startPod(t, r, uid))
+	if r.fixed.kind == kindCluster {
+		r.cluster = newCluster(r)
+	}
+	for i, uid := range []string{"pod-0", "pod-1"} {
+		r.pods = append(r.pods, startPod(t, r, uid, r.nodes()[i%len(r.nodes())]))
 	}
 	r.choose(rng)
 	r.versions = []*version{r.drawVersion(rng)}
-	r.replace(startAgent(t, r, r.snapshot()))
+	for _, n := range r.nodes() {
+		n.replace(startAgent(t, r, r.snapshot()))
+	}
+	if r.cluster != nil {
+		r.cluster.start()
+	}
+}
+
+// nodes are those whose pods make calls.
+func (r *round) nodes() []*running {
+	if r.cluster == nil {
+		return []*running{&r.running}
+	}
+	return []*running{&r.running, &r.cluster.second}
+}
+
+// install has all nodes know what they are to know now.
+func (r *round) install() {
+	for _, n := range r.nodes() {
+		n.a.install(r, r.snapshot())
+	}
 }
 
 // breaks reports whether connections break, or cannot be made, for no reason that an attempt has.
@@ -126,6 +154,8 @@ func (r *round) choose(rng *rand.Rand) {
 		r.endpoints = append(r.endpoints, silence)
 	}
 	slices.SortFunc(r.endpoints, netip.AddrPort.Compare)
+	behind := slices.Clone(r.endpoints)
+	r.behind.Store(&behind)
 }
 
 // happen edits policies and endpoints, and restarts the agent, while calls are made.
@@ -144,7 +174,7 @@ func (r *round) happen(t *testing.T, rng *rand.Rand) {
 			r.edit(rng)
 		case n < 4 || r.fixed.kind.steady():
 			r.choose(rng)
-			r.a.install(r, r.snapshot())
+			r.install()
 		default:
 			r.restarts++
 			before := r.replace(startAgent(t, r, r.snapshot()))
@@ -157,7 +187,7 @@ func (r *round) happen(t *testing.T, rng *rand.Rand) {
 func (r *round) edit(rng *rand.Rand) {
 	before := r.versions[len(r.versions)-1]
 	r.versions = append(r.versions, r.drawVersion(rng))
-	r.a.install(r, r.snapshot())
+	r.install()
 	before.until = time.Now()
 }
 
@@ -176,6 +206,7 @@ func (r *round) snapshot() *policy.Snapshot {
 	v := r.versions[len(r.versions)-1]
 	s := snapshotOf(v.settings, v.ruled, r.pods, r.endpoints...)
 	s.Profiles["p"].Bindings[0].ForcedBreaker = v.forced
+	r.trust.add(s)
 	s.Destinations[backupService] = backupDestination(r.backup.addr)
 	return s
 }
@@ -184,7 +215,12 @@ func (r *round) end() {
 	for _, p := range r.pods {
 		p.stop()
 	}
-	r.a.stop(r)
+	if r.cluster != nil {
+		r.cluster.stop()
+	}
+	for _, n := range r.nodes() {
+		n.a.stop(r)
+	}
 	for _, s := range append(r.servers, r.backup) {
 		s.stop()
 	}
@@ -243,7 +279,7 @@ func (r *round) drawStep(rng *rand.Rand) step {
 	case r.fixed.kind == kindTimeouts:
 		p.linger(rng)
 		return p
-	case r.calm || r.fixed.ill || r.fixed.kind == kindOutage || r.fixed.kind == kindFaults || rng.IntN(10) < 5:
+	case r.calm || r.fixed.ill || r.fixed.kind.fails() || r.fixed.kind == kindFaults || rng.IntN(10) < 5:
 		return p
 	case r.fixed.kind == kindRetries || r.fixed.kind == kindForced:
 		p.fail(rng)

@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -63,18 +64,25 @@ type connKey struct{}
 const windowSize = 64 << 10
 
 // startServer starts an endpoint for HTTP/1.1 and HTTP/2. One connection in brittle is reset as soon as it is made; 0: none.
-func startServer(t *testing.T, r *round, brittle int, rng *rand.Rand) *server {
+func startServer(t *testing.T, r *round, backs bool, brittle int, rng *rand.Rand) *server {
 	t.Helper()
 	l := listen(t, r.narrow())
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	s := &server{round: r, addr: l.Addr().(*net.TCPAddr).AddrPort(), done: make(chan error, 1)}
+	protocols.SetHTTP2(true)
+	s := &server{round: r, backs: backs, addr: l.Addr().(*net.TCPAddr).AddrPort(), done: make(chan error, 1)}
 	s.http = &http.Server{
 		Handler: s, Protocols: &protocols, ErrorLog: silent, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: windowSize, MaxReceiveBufferPerConnection: 4 << 20},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 	}
-	go func() { s.done <- s.http.Serve(&brittleListener{Listener: l, one: brittle, rng: rng}) }()
+	bl := &brittleListener{Listener: l, one: brittle, rng: rng}
+	if r.trust == nil || backs {
+		go func() { s.done <- s.http.Serve(bl) }()
+		return s
+	}
+	s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*r.trust.server}}
+	go func() { s.done <- s.http.ServeTLS(bl, "", "") }()
 	return s
 }
 
@@ -118,7 +126,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		s.round.violation("a server was sent a request that no client has made: %s %s", q.Method, q.URL)
 		return
 	}
-	conn := q.Context().Value(connKey{}).(*brittleConn)
+	conn := brittle(q.Context().Value(connKey{}).(net.Conn))
 	r := s.receive(a, conn, q.Header.Get(keyField))
 	if q.Method != a.method {
 		r.wrong = "the method is " + q.Method
@@ -149,7 +157,7 @@ func (s *server) receive(a *account, conn *brittleConn, key string) *receipt {
 	switch {
 	case s.ill:
 		r.ill, r.step = true, step{status: http.StatusServiceUnavailable, size: r.step.size}
-	case s.round.outage.meets(r.at, r.at):
+	case s.round.outage.meets(r.at, r.at) && (a.pod == 0 || !s.round.fixed.sick):
 		late := time.Duration(15+a.id%5*5) * time.Millisecond
 		r.down, r.step = true, step{status: http.StatusServiceUnavailable, size: r.step.size, late: late}
 	}

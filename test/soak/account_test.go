@@ -17,6 +17,7 @@ type account struct {
 	marked bool   // it says that it is a retry
 	ruled  bool   // a rule of the policy is for it
 	rpc    bool   // a call of gRPC
+	opaque bool   // a connection that is passed through
 	size   int    // of the request's body
 	steps  []step // what servers do with its attempts, in turn; the last one goes on for ever
 	leaves time.Duration

@@ -139,6 +139,7 @@ func (c *circuit) checkOpenings() {
 				since = s.to
 			}
 		}
+		c.round.covers("an open circuit had to have a cause")
 		at, known := opens[since]
 		if !known {
 			if at = c.earliest(since); c.breaker.ConsecutiveFailures == 0 {

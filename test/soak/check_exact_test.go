@@ -167,8 +167,8 @@ func backoffBounds(b *policy.Backoff, n int) (w pause) {
 
 func (r *round) checkRetries(a *account, s *policy.Settings) {
 	e := expect(a, s)
-	if a.err != nil || s.Timeouts.Overall > 0 && a.ended.Sub(a.begun) > s.Timeouts.Overall/2 {
-		r.blame(a, "it ended in %v with the error %v, though each attempt was answered", a.ended.Sub(a.begun), a.err)
+	if a.err != nil || s.Timeouts.Overall > 0 && a.head.Sub(a.begun) > s.Timeouts.Overall/2 {
+		r.blame(a, "its answer came after %v, and it ended with the error %v, though each attempt was answered", a.head.Sub(a.begun), a.err)
 		return
 	}
 	if n := len(a.receipts); n != e.attempts {

@@ -34,6 +34,7 @@ func (r *round) check() {
 	r.checkEjection()
 	r.checkOutage()
 	r.checkCluster()
+	r.checkPassed()
 	r.checkExact()
 	r.checkDials()
 }
@@ -135,6 +136,7 @@ func (r *round) checkAttempts(a *account, may []*version) {
 		if p.key != a.receipts[i+1].key {
 			r.blame(a, "attempts with the keys %q and %q", p.key, a.receipts[i+1].key)
 		}
+		r.covers("an attempt had to have failed")
 		good := p.clean() && (p.step.status == 200 || p.step.status == 404) && p.step.wish == "" && p.step.wait == 0 && !overrides(may, p.step.status)
 		if a.rpc { // rule 11
 			good = p.clean() && p.step.message()
@@ -153,6 +155,7 @@ func (r *round) checkBudget(a *account, may []*version) {
 	if slices.ContainsFunc(may, allows) {
 		return
 	}
+	r.covers("a call had a budget of zero")
 	if n := len(a.receipts); n > 2 {
 		r.blame(a, "servers saw it %d times under a budget of zero", n)
 	}

@@ -62,6 +62,9 @@ func (r *round) checkDeadline(a *account, may []*version) {
 		came = a.ended
 	}
 	took, late := came.Sub(a.sent), r.lag.during(a.sent, came)
+	if took > longest-tolerance && late < 3*tolerance {
+		r.covers("a deadline had to end a call")
+	}
 	if took > longest+tolerance+late {
 		r.blame(a, "its answer or its end (%d %s) came %v after its head, the deadline is %v, the machine was late by %v", a.status, a.reason, took, longest, late)
 	}
@@ -106,6 +109,7 @@ func (r *round) checkAttemptTime(a *account, may []*version) {
 			continue
 		}
 		took, late := p.answers.Sub(p.read), r.lag.during(p.read, p.answers)
+		r.covers("an attempt had to be in time")
 		if took > longest+tolerance+late {
 			r.blame(a, "attempt %d was answered %v after its request, attempts have %v, the machine was late by %v", p.attempt, took, longest, late)
 		}

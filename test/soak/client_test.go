@@ -103,6 +103,10 @@ func (c *client) call(a *account) {
 		defer cancel()
 	}
 	a.answer = -1
+	if a.opaque {
+		c.pass(ctx, a)
+		return
+	}
 	q, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, a.trace()), a.method, c.url, nil)
 	if err != nil {
 		a.err = err
@@ -187,6 +191,9 @@ func (c *client) take(a *account, res *http.Response) {
 func (c *client) body(a *account, body io.Reader, attempt int) {
 	slow := c.rng.IntN(10) == 0 && !c.round.narrow()
 	b := make([]byte, 1+c.rng.IntN(32<<10))
+	if slow {
+		b = make([]byte, 512+c.rng.IntN(32<<10))
+	}
 	for {
 		n, err := body.Read(b)
 		if !matches(b[:n], a.id, attempt, a.got) {

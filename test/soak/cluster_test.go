@@ -155,8 +155,8 @@ func (r *round) checkCluster() {
 func (r *round) sawOutage() bool {
 	for _, calls := range r.groups(policy.SharePod) {
 		c := &circuit{round: r, breaker: r.fixed.breaker, calls: calls}
-		opened, late := c.openSince(), r.lag.during(r.outage.from, r.outage.to)
-		if opened.IsZero() || r.outage.to.Sub(opened) < 500*time.Millisecond+late {
+		opened, late := c.openSince(), r.lag.worst(r.outage.from, r.outage.to)
+		if opened.IsZero() || r.outage.to.Sub(opened) < 400*time.Millisecond+3*late {
 			return false
 		}
 	}

@@ -25,6 +25,7 @@ const (
 	kindFaults                  // injected faults
 	kindTimeouts                // what ends connections that cannot be made, and bodies that make no progress
 	kindCluster                 // a breaker that two nodes share
+	kindOpaque                  // connections that are passed through
 	kindCount
 )
 
@@ -36,7 +37,7 @@ func seedOf(seed uint64, k kind) uint64 {
 func kindOf(seed uint64) kind { return kind(seed % uint64(kindCount)) }
 
 // steady reports whether the agent stays the same in the whole round, so that what it counts does.
-func (k kind) steady() bool { return k >= kindOutage }
+func (k kind) steady() bool { return k == kindEndpoints || k >= kindOutage }
 
 // sound reports whether nothing fails but what the kind has fail.
 func (k kind) sound() bool { return k == kindEndpoints || k >= kindOutage }
@@ -50,6 +51,8 @@ type fixed struct {
 	concurrency *policy.Concurrency
 	// ill: the first server fails each call and the others none, which breakers of single endpoints are to find out.
 	ill bool
+	// connections is how many a pod may have; 0: as many as it likes.
+	connections int
 	// sick: servers fail the calls of the first pod alone, which its node is not to open a circuit of the cluster for.
 	sick bool
 }
@@ -57,6 +60,13 @@ type fixed struct {
 func drawFixed(rng *rand.Rand, k kind) (f fixed) {
 	f.kind = k
 	switch k {
+	case kindOpaque:
+		switch rng.IntN(3) {
+		case 0:
+			f.drawRate(rng)
+		case 1:
+			f.connections = 1 + rng.IntN(3)
+		}
 	case kindForced:
 		if rng.IntN(2) == 0 {
 			f.breaker = drawBreaker(rng, k)

@@ -41,6 +41,16 @@ func (l *lag) stop() {
 	<-l.ended
 }
 
+// worst is by how much anything woke late at most, between two times.
+func (l *lag) worst(from, to time.Time) (most time.Duration) {
+	for _, w := range l.seen {
+		if w.due.Add(w.late).After(from) && !w.due.After(to) {
+			most = max(most, w.late)
+		}
+	}
+	return most
+}
+
 // during is the sum of the latest that anything woke, between two times: several wakes in turn may each have been late. It is known once stopped.
 func (l *lag) during(from, to time.Time) time.Duration {
 	var sum, most time.Duration

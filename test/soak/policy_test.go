@@ -40,6 +40,8 @@ func drawSettings(rng *rand.Rand, f fixed, calm bool) policy.Settings {
 	s.Pool.MaxStreams = oneOf(rng, 0, 2)
 	s.Fallback = drawFallback(rng)
 	switch {
+	case f.kind == kindOpaque:
+		drawOpaque(rng, f, &s)
 	case calm || f.kind.fails():
 	case f.kind == kindRetries:
 		makeExact(rng, &s)

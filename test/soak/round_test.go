@@ -31,7 +31,9 @@ type round struct {
 	lag     *lag
 	backup  *server
 	trust   *trust // nil: nobody speaks TLS
-	outage  span   // in which all servers fail each call; of rounds of that kind
+	// protocol is what the policy declares where connections are passed through.
+	protocol policy.Protocol
+	outage   span // in which all servers fail each call; of rounds of that kind
 
 	behind atomic.Pointer[[]netip.AddrPort] // the address of the host
 	called atomic.Int64                     // how often that was
@@ -85,6 +87,7 @@ func (r *round) build(t *testing.T, rng *rand.Rand) {
 		r.servers = append(r.servers, startServer(t, r, false, brittle, rand.New(rand.NewPCG(r.seed, uint64(50+i)))))
 	}
 	r.servers[0].ill = r.fixed.ill
+	r.protocol = oneOf(rng, policy.ProtocolTCP, policy.ProtocolAuto)
 	r.backup = startServer(t, r, true, 0, nil)
 	if r.fixed.kind.fails() {
 		r.outage.from = time.Now().Add(between(rng, 150*time.Millisecond, 400*time.Millisecond))
@@ -150,6 +153,9 @@ func (r *round) choose(rng *rand.Rand) {
 	if r.breaks() && rng.IntN(3) == 0 {
 		r.endpoints = append(r.endpoints, r.refused)
 	}
+	if r.fixed.kind == kindOpaque && rng.IntN(2) == 0 {
+		r.endpoints = append(r.endpoints, r.refused)
+	}
 	if r.fixed.kind == kindTimeouts && rng.IntN(2) == 0 {
 		r.endpoints = append(r.endpoints, silence)
 	}
@@ -206,6 +212,9 @@ func (r *round) snapshot() *policy.Snapshot {
 	v := r.versions[len(r.versions)-1]
 	s := snapshotOf(v.settings, v.ruled, r.pods, r.endpoints...)
 	s.Profiles["p"].Bindings[0].ForcedBreaker = v.forced
+	if r.fixed.kind == kindOpaque {
+		s.Profiles["p"].Bindings[0].To.Protocol = r.protocol
+	}
 	r.trust.add(s)
 	s.Destinations[backupService] = backupDestination(r.backup.addr)
 	return s
@@ -228,6 +237,9 @@ func (r *round) end() {
 
 // newAccount draws a call.
 func (r *round) newAccount(c *client, rng *rand.Rand) *account {
+	if r.fixed.kind == kindOpaque {
+		return r.add(newPassed(c, rng))
+	}
 	a := &account{pod: c.pod, http2: c.http2, method: oneOf(rng, http.MethodGet, http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodPost)}
 	if a.method == http.MethodPut || a.method == http.MethodPost {
 		a.size = oneOf(rng, 0, 1+rng.IntN(500), rng.IntN(3000), rng.IntN(200<<10))
@@ -248,6 +260,10 @@ func (r *round) newAccount(c *client, rng *rand.Rand) *account {
 	if rng.IntN(20) == 0 && !r.fixed.kind.steady() {
 		a.leaves = between(rng, time.Millisecond, 100*time.Millisecond)
 	}
+	return r.add(a)
+}
+
+func (r *round) add(a *account) *account {
 	r.accountsMu.Lock()
 	defer r.accountsMu.Unlock()
 	a.id = len(r.accounts)

@@ -53,6 +53,9 @@ type server struct {
 	backs bool // it is the backup
 	http  *http.Server
 	done  chan error
+	// of one that sends back what it gets
+	listener net.Listener
+	closed   chan struct{}
 
 	serving sync.RWMutex // held for reading by whoever writes accounts
 	stopped bool         // guarded by serving
@@ -71,12 +74,17 @@ func startServer(t *testing.T, r *round, backs bool, brittle int, rng *rand.Rand
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	protocols.SetHTTP2(true)
-	s := &server{round: r, backs: backs, addr: l.Addr().(*net.TCPAddr).AddrPort(), done: make(chan error, 1)}
+	s := &server{round: r, backs: backs, listener: l, addr: l.Addr().(*net.TCPAddr).AddrPort(), done: make(chan error, 1)}
 	s.http = &http.Server{
 		Handler: s, Protocols: &protocols, ErrorLog: silent, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: windowSize, MaxReceiveBufferPerConnection: 4 << 20},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 	}
 	bl := &brittleListener{Listener: l, one: brittle, rng: rng}
+	if r.fixed.kind == kindOpaque {
+		s.closed = make(chan struct{})
+		go func() { s.done <- s.echo(bl) }()
+		return s
+	}
 	if r.trust == nil || backs {
 		go func() { s.done <- s.http.Serve(bl) }()
 		return s
@@ -106,6 +114,10 @@ func listen(t *testing.T, narrow bool) net.Listener {
 }
 
 func (s *server) stop() {
+	if s.closed != nil {
+		close(s.closed)
+		_ = s.listener.Close()
+	}
 	_ = s.http.Close()
 	<-s.done
 	s.serving.Lock() // Close waits for nobody who serves a stream of HTTP/2

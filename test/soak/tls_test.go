@@ -24,11 +24,12 @@ type trust struct {
 	issuer        *policy.KeyPair
 }
 
-// drawTrust draws whether a round is one of TLS. Breakers of single endpoints are about endpoints that the agent chooses from.
+// drawTrust draws whether a round is one of TLS. Breakers of single endpoints are about endpoints that the agent
+// chooses from, and what is passed through is not looked at.
 func drawTrust(t *testing.T, rng *rand.Rand, k kind) *trust {
 	t.Helper()
 	mode := oneOf(rng, policy.TLSPassthrough, policy.TLSPassthrough, policy.TLSOriginate, policy.TLSIntercept)
-	if mode == policy.TLSPassthrough || k == kindEndpoints {
+	if mode == policy.TLSPassthrough || k == kindEndpoints || k == kindOpaque {
 		return nil
 	}
 	s := &trust{mode: mode, hosts: tlstest.New(t), egress: tlstest.New(t)}

@@ -219,14 +219,18 @@ func TestTheCheckerFindsWhatIsWrong(t *testing.T) {
 			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 1, OpenDuration: time.Second, SuccessesToClose: 1, Probes: 1}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			r := orderly(40)
-			spoil(r)
-			r.check()
-			if r.count.Load() == 0 {
-				t.Error("it found nothing")
-			}
-		})
+		t.Run(name, func(t *testing.T) { finds(t, spoil) })
+	}
+}
+
+// finds has the checker look at a round in which one thing is wrong.
+func finds(t *testing.T, spoil func(r *round)) {
+	t.Helper()
+	r := orderly(40)
+	spoil(r)
+	r.check()
+	if r.count.Load() == 0 {
+		t.Error("it found nothing")
 	}
 }
 

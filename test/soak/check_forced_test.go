@@ -7,7 +7,11 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-func drawForced(rng *rand.Rand) policy.ForcedBreaker {
+// drawForced draws what somebody has said by hand, and leaves that alone until its end has been seen.
+func (r *round) drawForced(rng *rand.Rand) policy.ForcedBreaker {
+	if n := len(r.versions); n > 0 && r.versions[n-1].forced.Set() && time.Until(r.versions[n-1].forced.End()) > -500*time.Millisecond {
+		return r.versions[n-1].forced
+	}
 	if rng.IntN(4) == 0 {
 		return policy.ForcedBreaker{}
 	}

@@ -202,7 +202,7 @@ func (r *round) drawVersion(rng *rand.Rand) *version {
 	v.ruled.Pool, v.ruled.LoadBalancing = v.settings.Pool, v.settings.LoadBalancing // which no rule changes
 	v.from = time.Now()
 	if r.fixed.kind == kindForced {
-		v.forced = drawForced(rng)
+		v.forced = r.drawForced(rng)
 	}
 	return v
 }

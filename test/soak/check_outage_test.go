@@ -26,18 +26,18 @@ func (r *round) checkOutage() {
 
 // openSince is when a circuit has opened for certain, and not closed: as many calls have failed as open it since the last success can have counted. Zero: never.
 func (c *circuit) openSince() time.Time {
-	var settled time.Time
+	var lastGood time.Time
 	for _, a := range c.calls {
 		for _, p := range a.receipts {
-			if gone := c.round.gone(a); !p.down && p.at.Before(c.round.outage.to) && gone.After(settled) {
-				settled = gone
+			if gone := c.round.gone(a); !p.down && p.at.Before(c.round.outage.to) && gone.After(lastGood) {
+				lastGood = gone
 			}
 		}
 	}
 	var ends []time.Time
 	for _, a := range c.calls {
 		for _, p := range a.receipts {
-			if p.down && p.at.After(settled) && a.err == nil && a.whole && a.sends == 1 {
+			if p.down && p.at.After(lastGood) && a.err == nil && a.whole && a.sends == 1 {
 				ends = append(ends, a.ended)
 			}
 		}

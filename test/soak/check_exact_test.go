@@ -193,9 +193,9 @@ func (r *round) checkWait(a *account, w pause, from, to *receipt) {
 	if took := to.at.Sub(from.answers); took < w.least {
 		r.blame(a, "attempt %d came %v after the answer before it, the wait is %v at least", to.attempt, took, w.least)
 	}
-	took, late := to.at.Sub(from.answered), r.lag.during(from.answers, to.at)
-	if took > w.most+tolerance+late && a.carried() == 0 {
-		r.blame(a, "attempt %d came %v after the answer before it, the wait is %v at most, the machine was late by %v", to.attempt, took, w.most, late)
+	took, slack := to.at.Sub(from.answered), r.slack(from.answers, to.at)
+	if took > w.most+slack && a.carried() == 0 {
+		r.blame(a, "attempt %d came %v after the answer before it, the wait is %v at most, it may be late by %v", to.attempt, took, w.most, slack)
 	}
 	if from.step.wait > 0 && w.least >= from.step.wait {
 		r.covers("a server's wish was a bound")
@@ -244,8 +244,8 @@ func (r *round) checkHedges(a *account, s *policy.Settings) {
 func (r *round) checkHedged(a *account, h *policy.Hedging, most int) {
 	if n := len(a.receipts); n > 0 && n <= most && a.size == 0 {
 		due := a.receipts[0].at.Add(time.Duration(n) * h.Delay)
-		if late := r.lag.during(a.begun, a.head); a.head.Sub(due) > tolerance+late {
-			r.blame(a, "it was hedged %d times, and one more was due %v before it was answered; the machine was late by %v", n-1, a.head.Sub(due), late)
+		if slack := r.slack(a.begun, a.head); a.head.Sub(due) > slack {
+			r.blame(a, "it was hedged %d times, and one more was due %v before it was answered; it may be late by %v", n-1, a.head.Sub(due), slack)
 		}
 	}
 	if len(a.receipts) < 2 || a.answer < 0 {
@@ -258,7 +258,7 @@ func (r *round) checkHedged(a *account, h *policy.Hedging, most int) {
 			first = p.answered
 		}
 	}
-	if late := r.lag.during(a.begun, a.head); a.head.Sub(first) > tolerance+late {
-		r.blame(a, "it was answered %v after the first of its attempts, the machine was late by %v", a.head.Sub(first), late)
+	if slack := r.slack(a.begun, a.head); a.head.Sub(first) > slack {
+		r.blame(a, "it was answered %v after the first of its attempts, and may be by %v", a.head.Sub(first), slack)
 	}
 }

@@ -38,8 +38,7 @@ func (r *round) checkFaults(a *account, f *policy.Faults) {
 		if injected {
 			r.blame(a, "it met a fault %v after these had ended", a.begun.Sub(f.End()))
 		}
-		late := r.lag.during(a.begun, a.ended)
-		if len(a.receipts) > 0 && f.Delay-spread > tolerance+late && a.receipts[0].at.Sub(a.begun) > f.Delay-spread {
+		if len(a.receipts) > 0 && f.Delay-spread > r.slack(a.begun, a.ended) && a.receipts[0].at.Sub(a.begun) > f.Delay-spread {
 			r.blame(a, "a server saw it %v after it had begun, as if faults had not ended", a.receipts[0].at.Sub(a.begun))
 		}
 	case a.ended.After(f.End().Add(-soon)):
@@ -72,8 +71,8 @@ func (r *round) checkInjected(a *account, f *policy.Faults) {
 		r.blame(a, "a fault has answered it %d, %d, and %d servers have seen it; want %d, %d and none", a.status, a.code, len(a.receipts), status, code)
 	}
 	spread := f.Delay * time.Duration(f.JitterPercent) / 100
-	took, late := a.head.Sub(a.begun), r.lag.during(a.begun, a.head)
-	if took < f.Delay-spread || took > f.Delay+spread+tolerance+late {
-		r.blame(a, "a fault has answered it after %v, and holds calls up for %v, %v more or less; the machine was late by %v", took, f.Delay, spread, late)
+	took, slack := a.head.Sub(a.begun), r.slack(a.begun, a.head)
+	if took < f.Delay-spread || took > f.Delay+spread+slack {
+		r.blame(a, "a fault has answered it after %v, and holds calls up for %v, %v more or less; it may be late by %v", took, f.Delay, spread, slack)
 	}
 }

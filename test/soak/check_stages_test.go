@@ -58,8 +58,8 @@ func (r *round) checkDials() {
 			}
 		}
 		r.covers("connecting had to end")
-		if took, late := d.to.Sub(d.from), r.lag.during(d.from, d.to); took > longest+tolerance+late {
-			r.violation("connecting went on for %v, it is to for %v; the machine was late by %v", took, longest, late)
+		if took, slack := d.to.Sub(d.from), r.slack(d.from, d.to); took > longest+slack {
+			r.violation("connecting went on for %v, it is to for %v, and may be late by %v", took, longest, slack)
 		}
 	}
 }
@@ -69,8 +69,7 @@ func (r *round) checkStages(a *account, t *policy.Timeouts) {
 	if len(a.receipts) != 1 {
 		return
 	}
-	p, late := a.receipts[0], r.lag.during(a.begun, a.ended)
-	slack := tolerance + late
+	p, slack := a.receipts[0], r.slack(a.begun, a.ended)
 	if m := t.MaxDuration; m > 0 {
 		r.checkMaxDuration(a, m, slack)
 		return
@@ -85,7 +84,7 @@ func (r *round) checkStages(a *account, t *policy.Timeouts) {
 	mustWrite := write > 0 && a.carried() > 2*windowSize && p.step.deaf > write+slack && deaf > write+slack
 	switch {
 	case a.reason == "per_try_timeout" && !mayWrite:
-		r.blame(a, "it was given up, and its server did not read for %v, it has %v; the machine was late by %v", deaf, write, late)
+		r.blame(a, "it was given up, and its server did not read for %v, it has %v", deaf, write)
 	case mustWrite && a.reason != "per_try_timeout":
 		r.blame(a, "its server did not read for %v, and it was not given up after %v", deaf, write)
 	case mustWrite:
@@ -107,7 +106,7 @@ func (r *round) checkStages(a *account, t *policy.Timeouts) {
 // checkWhen: what was given up was so after the time that it had.
 func (r *round) checkWhen(a *account, what string, took, limit, slack time.Duration) {
 	if took < limit || took > limit+slack {
-		r.blame(a, "%s was given up after %v, it has %v; the machine was late by %v", what, took, limit, slack-tolerance)
+		r.blame(a, "%s was given up after %v, it has %v, and may be late by %v", what, took, limit, slack)
 	}
 }
 

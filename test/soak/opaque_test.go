@@ -158,7 +158,7 @@ func (r *round) checkPassed() {
 
 func (r *round) checkPassedEnd(a *account, t *policy.Timeouts) {
 	took, silent, bound := a.ended.Sub(a.begun), a.steps[0].stall, t.MaxDuration
-	slack := tolerance + r.lag.during(a.begun, a.ended)
+	slack := r.slack(a.begun, a.ended)
 	switch {
 	case a.whole && bound > 0 && took > bound+slack:
 		r.blame(a, "it lasted %v, and is to for %v", took, bound)

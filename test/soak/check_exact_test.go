@@ -227,7 +227,7 @@ func (r *round) checkHedges(a *account, s *policy.Settings) {
 	if !mayRepeat(s, a) || a.marked && s.Retry.SkipRetried || s.Retry.Budget.Percent == 0 || int64(a.carried()) > s.Retry.BodyMaxBytes {
 		most = 0
 	}
-	if n := len(a.receipts); n > 1+most {
+	if n := len(a.receipts); n == 0 || n > 1+most {
 		r.blame(a, "servers saw it %d times, and %d hedges are allowed", n, most)
 		return
 	}

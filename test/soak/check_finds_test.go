@@ -104,7 +104,7 @@ func TestTheCheckerFindsWhatIsWrong(t *testing.T) {
 			r.accounts[3].reason, r.accounts[3].status, r.accounts[3].answer = "circuit_open", 503, -1
 		},
 		"a reason with another status": func(r *round) { r.accounts[3].reason, r.accounts[3].status, r.accounts[3].answer = "reset", 504, -1 },
-		"a call fails without a cause": func(r *round) { r.calm = true; r.accounts[3].whole = false },
+		"a call fails without a cause": func(r *round) { r.calm, r.fixed.kind = true, kindCalm; r.accounts[3].whole = false },
 		"keys differ": func(r *round) {
 			settings(r).Retry.Idempotency = policy.AnyMethod
 			r.accounts[3].receipts[0].step.status = 503

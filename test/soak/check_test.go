@@ -246,11 +246,12 @@ func overrides(may []*version, status int) bool {
 
 // checkCalm: where nothing fails, nothing fails.
 func (r *round) checkCalm(a *account) {
-	if !r.calm || r.fixed.kind != kindAny || a.abandoned() {
+	if !r.calm || r.fixed.kind != kindCalm || a.abandoned() {
 		return
 	}
 	r.covers("a call had to succeed")
-	if a.reused && r.restarts > 0 && a.err != nil {
+	stopped := slices.ContainsFunc(r.stops, func(at time.Time) bool { return !at.Before(a.begun) && at.Before(a.ended) })
+	if (a.reused && r.restarts > 0 || stopped) && a.err != nil {
 		return // the agent may end a connection while its client begins a request on it, as any server may
 	}
 	if a.err != nil || a.status != 200 || !a.whole || a.code != 0 {

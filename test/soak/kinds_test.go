@@ -12,6 +12,7 @@ type kind uint8
 
 const (
 	kindAny         kind = iota // all that needs no conditions of its own
+	kindCalm                    // the same, and nothing fails but what the agent does wrong
 	kindCircuit                 // a breaker that counts failures in a row
 	kindWindow                  // one that looks at a window of time
 	kindEndpoints               // breakers of single endpoints, of which one fails each call

@@ -109,7 +109,6 @@ var needed = coverage{
 	"a rate was compared":                              500,
 	"a refusal for want of places had to have a cause": 10,
 	"an open circuit had to have a cause":              100,
-	"a circuit had to open":                            1,
 	"probes were counted that were under way":          5,
 	"a circuit had to open again":                      3,
 	"a circuit had to close":                           1,

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -19,7 +18,6 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
-	"k8s.io/streaming/pkg/httpstream"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -57,7 +55,7 @@ func (k *kube) exec(ctx context.Context, pod *corev1.Pod, in io.Reader, args ...
 	req := k.set.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{Container: pod.Spec.Containers[0].Name, Command: args, Stdin: in != nil, Stdout: true, Stderr: true},
 			scheme.ParameterCodec)
-	ex, err := k.executor(req.URL())
+	ex, err := remotecommand.NewSPDYExecutor(k.config, "POST", req.URL())
 	if err != nil {
 		return "", err
 	}
@@ -67,22 +65,6 @@ func (k *kube) exec(ctx context.Context, pod *corev1.Pod, in io.Reader, args ...
 		return out.String(), fmt.Errorf("%s in %s: %w: %s", strings.Join(args, " "), pod.Name, err, errs.String())
 	}
 	return out.String(), nil
-}
-
-// executor runs commands over WebSocket, as kubectl does, whose streams end behind their last byte; over SPDY, which can lose the output of a command that
-// ends at once, only where the API server or a proxy before it cannot upgrade.
-func (k *kube) executor(to *url.URL) (remotecommand.Executor, error) {
-	spdy, err := remotecommand.NewSPDYExecutor(k.config, "POST", to)
-	if err != nil {
-		return nil, err
-	}
-	ws, err := remotecommand.NewWebSocketExecutor(k.config, "GET", to.String())
-	if err != nil {
-		return nil, err
-	}
-	return remotecommand.NewFallbackExecutor(ws, spdy, func(err error) bool {
-		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
-	})
 }
 
 // object parses one YAML manifest.

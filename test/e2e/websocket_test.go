@@ -89,7 +89,7 @@ func (k *kube) converse(ctx context.Context, pod *corev1.Pod, args ...string) *c
 	GinkgoHelper()
 	req := k.set.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{Container: pod.Spec.Containers[0].Name, Command: args, Stdin: true, Stdout: true, Stderr: true}, scheme.ParameterCodec)
-	ex, err := k.executor(req.URL())
+	ex, err := remotecommand.NewSPDYExecutor(k.config, "POST", req.URL())
 	Expect(err).NotTo(HaveOccurred())
 	in, w := io.Pipe()
 	c := &conversation{in: w, out: gbytes.NewBuffer()}

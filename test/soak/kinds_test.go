@@ -62,7 +62,7 @@ func drawFixed(rng *rand.Rand, k kind) (f fixed) {
 	f.kind = k
 	switch k {
 	case kindOpaque:
-		switch rng.IntN(3) {
+		switch rng.IntN(4) {
 		case 0:
 			f.drawRate(rng)
 		case 1:

@@ -44,7 +44,7 @@ func TestSoak(t *testing.T) {
 		seed = number(t, "SOAK_SEED", s)
 	}
 	fmt.Fprintf(os.Stderr, "soak: SOAK_SEED=%d\n", seed)
-	sum := tally{deck: deck{rng: rand.New(rand.NewPCG(seed, 0)), end: time.Now().Add(total)}}
+	sum := tally{deck: deck{rng: rand.New(rand.NewPCG(seed, 0))}, total: total, end: time.Now().Add(total)}
 	var playing sync.WaitGroup
 	for range players {
 		playing.Go(func() {
@@ -62,7 +62,7 @@ func TestSoak(t *testing.T) {
 		})
 	}
 	playing.Wait()
-	sum.report(t, total)
+	sum.report(t)
 }
 
 func number(t *testing.T, name, s string) uint64 {

@@ -1,4 +1,4 @@
-# fairlead: `make demo` shows it, `make test` proves it. `make help` lists the rest.
+# fairlead: `make try` and `make demo` show it, `make test` proves it. `make help` lists the rest.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -13,12 +13,20 @@ include hack/generate/generate.mk
 include hack/tools.mk
 include hack/test.mk
 include hack/deploy.mk
+include hack/release.mk
 include bench/bench.mk
 
 .PHONY: help
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-26s %s\n", $$1, $$2}'
 
+.PHONY: try
+try: ## Show on this machine, with Go alone, what a policy does for calls to a failing server; half a minute the first time.
+	@echo "Building (a while the first time, then at once) ..."
+	@go build -trimpath -o bin/try ./hack/try
+	@bin/try hack/try/policy.yaml
+
 .PHONY: build
 build: ## Build manager and agent into bin/.
 	go build -trimpath -o bin/ ./cmd/...
+	ln -sf kubectl-fairlead bin/fairlead

@@ -20,6 +20,7 @@ base)
   need gcc gcc
   need openssl openssl
   need nginx nginx-light
+  need promtool prometheus
   need /usr/include/stdlib.h libc6-dev
   ;;
 peers)

@@ -13,11 +13,16 @@ cleanup() { [ "${KEEP:-}" = 1 ] || local_down "$name"; }
 trap cleanup EXIT
 step "a local cluster named $name"
 local_up "$name"
-step "installing fairlead"
-hack/deploy.sh
+step "installing fairlead by its charts, with other values first"
+hack/charts.sh install test/e2e/testdata/former-values.yaml
+hack/charts.sh install
 [ "${RACE:-}" != 1 ] || hack/e2e-race.sh prepare
 step "the stories"
 ended=0
 go test -count=1 -timeout "${TIMEOUT:-25m}" ./test/e2e -v -ginkgo.v ${FOCUS:+-ginkgo.focus="$FOCUS"} || ended=$?
 [ "${RACE:-}" != 1 ] || hack/e2e-race.sh check bin/cluster -name "$name" || ended=$?
+if [ "${KEEP:-}" != 1 ]; then
+  step "uninstalling fairlead"
+  hack/charts.sh uninstall || ended=$?
+fi
 exit "$ended"

@@ -30,7 +30,7 @@ test-unit: test-peers ## Unit, property, envtest and namespace tests, with the r
 # Suites that wait most of their time, two at a time; each one's output comes when it has ended.
 .PHONY: test-side-by-side
 test-side-by-side: test-peers
-	+$(MAKE) -j2 --output-sync=target test-enforcement test-differential test-cluster-tool test-grpc test-soak
+	+$(MAKE) -j2 --output-sync=target test-enforcement test-differential test-cluster-tool test-grpc test-release test-soak
 
 .PHONY: test-peers
 test-peers: test-deps ## Install the clients and servers of other people's making that test-differential and e2e-local use.
@@ -91,7 +91,7 @@ verify: verify-modules verify-generate verify-docs ## Modules, generated code, m
 
 .PHONY: verify-modules
 verify-modules:
-	for module in . hack/cluster test/grpc; do (cd $$module && go mod tidy -diff) || exit; done
+	for module in . hack/cluster hack/release test/grpc; do (cd $$module && go mod tidy -diff) || exit; done
 
 .PHONY: verify-docs
 verify-docs: ## What the docs name exists: links, make targets, tests of rules, the demo's policy; and docs/study is what make study makes.

@@ -48,9 +48,11 @@ func serveAnswers([]string) error {
 
 // caller makes calls one after the other.
 type caller struct {
-	to    string
-	conn  net.Conn
-	fresh bool
+	to   string
+	conn net.Conn
+	// opens is how many connections it opens, each for one call, before it closes them all and begins anew; 0: it makes all calls on one.
+	opens int
+	open  []net.Conn
 	buf   [1 << 10]byte
 }
 
@@ -77,20 +79,30 @@ func (c *caller) call() error {
 			break
 		}
 	}
-	if c.fresh {
-		_ = c.conn.Close()
-		c.conn = nil
+	if c.opens > 0 {
+		c.next()
 	}
 	return nil
 }
 
-// runFlood calls an address over so many connections, at a rate in all or as fast as they go, until it is terminated. Then it writes its calls per
-// second.
+// next has the next call made on a new connection.
+func (c *caller) next() {
+	c.open, c.conn = append(c.open, c.conn), nil
+	if len(c.open) < c.opens {
+		return
+	}
+	for _, conn := range c.open {
+		_ = conn.Close()
+	}
+	c.open = c.open[:0]
+}
+
+// runFlood calls an address with so many callers, at a rate in all or as fast as they go, until it is terminated. Then it writes its calls per second.
 func runFlood(args []string) error {
 	if len(args) != 4 {
-		return errors.New("address, connections, rate, fresh")
+		return errors.New("address, callers, rate, connections that each opens")
 	}
-	conns, err := strconv.Atoi(args[1])
+	count, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
 	}
@@ -98,16 +110,20 @@ func runFlood(args []string) error {
 	if err != nil {
 		return err
 	}
-	callers := make([]*caller, conns)
+	opens, err := strconv.Atoi(args[3])
+	if err != nil {
+		return err
+	}
+	callers := make([]*caller, count)
 	for i := range callers {
-		callers[i] = &caller{to: args[0], fresh: args[3] == "true"}
+		callers[i] = &caller{to: args[0], opens: opens}
 		if err := callers[i].call(); err != nil {
 			return err
 		}
 	}
 	var calls atomic.Int64
 	for i, c := range callers {
-		go c.repeat(rate/float64(conns), float64(i)/float64(conns), &calls)
+		go c.repeat(rate/float64(count), float64(i)/float64(count), &calls)
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
@@ -137,52 +153,42 @@ func (c *caller) repeat(rate, from float64, calls *atomic.Int64) {
 	}
 }
 
-// latencies are those of one pod's calls.
-type latencies []time.Duration
-
-// quiet calls an address at a constant rate. A call's latency counts from when it was due.
-func (w *world) quiet(to netip.AddrPort, o options, l *latencies) error {
+// quiet calls an address at a constant rate. A call's latency counts from when it was sent: the clock of this process is not the agent's doing.
+func (w *world) quiet(to netip.AddrPort, o options) (sample, error) {
 	callers := []*caller{{to: to.String()}, {to: to.String()}, {to: to.String()}, {to: to.String()}}
-	ended := make(chan latencies)
+	ended := make(chan sample)
 	for i, c := range callers {
 		if err := c.call(); err != nil {
-			return err
+			return sample{}, err
 		}
 		every := time.Duration(float64(len(callers)) / o.rate * float64(time.Second))
-		go func() {
-			var own latencies
-			due := time.Now().Add(every * time.Duration(i) / time.Duration(len(callers)))
-			for end := time.Now().Add(o.duration); due.Before(end); due = due.Add(every) {
-				time.Sleep(time.Until(due))
-				due = time.Now() // the clock of this process is not the agent's doing
-				if err := c.call(); err != nil {
-					fmt.Fprintln(os.Stderr, "the quiet pod's call failed:", err)
-					break
-				}
-				own = append(own, time.Since(due))
-			}
-			_ = c.conn.Close()
-			ended <- own
-		}()
+		go func() { ended <- c.measure(every, float64(i)/float64(len(callers)), o.duration) }()
 	}
+	var all sample
 	for range callers {
-		*l = append(*l, <-ended...)
+		one := <-ended
+		all.took, all.failed = append(all.took, one.took...), all.failed+one.failed
 	}
-	return nil
+	slices.Sort(all.took)
+	return all, nil
 }
 
-func (l latencies) quantile(q float64) time.Duration {
-	if len(l) == 0 {
-		return 0
+// measure makes calls at a distance from each other for so long, beginning with a part of that distance.
+func (c *caller) measure(every time.Duration, from float64, length time.Duration) (s sample) {
+	due := time.Now().Add(time.Duration(from * float64(every)))
+	for end := time.Now().Add(length); due.Before(end); due = due.Add(every) {
+		time.Sleep(time.Until(due))
+		due = time.Now()
+		if err := c.call(); err != nil {
+			fmt.Fprintln(os.Stderr, "the quiet pod's call failed:", err)
+			s.failed++
+			c.conn = nil
+			continue
+		}
+		s.took = append(s.took, time.Since(due))
 	}
-	return l[min(int(q*float64(len(l))), len(l)-1)]
-}
-
-// compare prints what others are of l.
-func (l latencies) compare(name string, others *latencies, rate float64) {
-	slices.Sort(l)
-	slices.Sort(*others)
-	micros := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-	fmt.Printf("%-40s %14.0f/%13.0f %14.0f/%13.0f %7.2f %9.0f\n", name, micros(l.quantile(0.5)), micros(l.quantile(0.99)),
-		micros(others.quantile(0.5)), micros(others.quantile(0.99)), micros(others.quantile(0.99))/micros(l.quantile(0.99)), rate)
+	if c.conn != nil {
+		_ = c.conn.Close()
+	}
+	return s
 }

@@ -1,5 +1,6 @@
 // Command fairness measures what one pod's flood costs another pod whose calls go through the same agent. The agent's data plane has one core; the pods
-// and their servers have another. In turns the quiet pod calls at a constant rate while the other one is silent, and while it floods.
+// and their servers have another, on which the quiet pod and its server go before the flood's (SCHED_FIFO, so it needs root). In turns the quiet pod calls at
+// a constant rate while the other one is silent, and while it floods.
 package main
 
 import (
@@ -43,17 +44,19 @@ type options struct {
 
 // flood is what the other pod does meanwhile.
 type flood struct {
-	name  string
-	conns int
-	rate  float64 // calls per second in all, as a multiple of the quiet pod's; 0: each connection calls when it has its answer
-	fresh bool    // a connection for each call
+	name    string
+	callers int
+	rate    float64 // calls per second in all, as a multiple of the quiet pod's; 0: each caller calls when it has its answer
+	opens   int     // how many connections each caller opens for a call each, before it closes them and begins anew; 0: it keeps one
 }
 
 var floods = []flood{
-	{name: "100 × the calls", conns: 64, rate: 100},
-	{name: "64 connections, as fast as they go", conns: 64},
-	{name: "1,000 connections, as fast as they go", conns: 1000},
-	{name: "new connections, 64 at a time", conns: 64, fresh: true},
+	{name: "100 × the calls", callers: 64, rate: 100},
+	{name: "5,000 connections, opened again and again", callers: 50, opens: 100},
+	{name: "5,000 connections, kept", callers: 5000, rate: 5},
+	{name: "64 connections, as fast as they go", callers: 64},
+	{name: "1,000 connections, as fast as they go", callers: 1000},
+	{name: "new connections, 64 at a time", callers: 64, opens: 1},
 }
 
 func conduct(o options) error {
@@ -62,7 +65,7 @@ func conduct(o options) error {
 		return err
 	}
 	defer w.close()
-	fmt.Printf("%-40s %28s %28s %7s %9s\n", "p50/p99 of the quiet pod, µs", "alone", "beside the flood", "ratio", "flood/s")
+	fmt.Printf(heading, "p50/p99 of the quiet pod, µs", "alone", "beside the flood", "ratio", "errors", "flood/s")
 	for _, f := range floods {
 		if o.only != "" && f.name != o.only {
 			continue
@@ -76,21 +79,15 @@ func conduct(o options) error {
 
 // compare measures the quiet pod alone and beside a flood, in turns, through the agent and past it.
 func (w *world) compare(f flood, o options) error {
-	var through, past [2]latencies
+	var through, past [2]samples
 	calls := 0.0
 	for range o.rounds {
-		for i := range 2 {
-			stop := func() (float64, error) { return 0, nil }
-			if i == 1 {
-				var err error
-				if stop, err = w.flood(f, o.rate); err != nil {
-					return err
-				}
-			}
-			if err := w.quiet(w.proxy.quiet, o, &through[i]); err != nil {
+		for i, begin := range []beginning{silence, func() (ending, error) { return w.flood(f, o.rate) }} {
+			stop, err := begin()
+			if err != nil {
 				return err
 			}
-			if err := w.quiet(w.quietServer, o, &past[i]); err != nil {
+			if err := w.both(&through[i], &past[i], o); err != nil {
 				return err
 			}
 			rate, err := stop()
@@ -100,7 +97,32 @@ func (w *world) compare(f flood, o options) error {
 			calls += rate / float64(o.rounds)
 		}
 	}
-	through[0].compare(f.name, &through[1], calls)
-	past[0].compare("  past the agent", &past[1], calls)
+	through[0].compare(f.name, through[1], calls)
+	past[0].compare("  past the agent", past[1], calls)
+	return nil
+}
+
+// beginning has the other pod begin with what it does, until ending, which returns its calls per second.
+type (
+	beginning func() (ending, error)
+	ending    func() (float64, error)
+)
+
+// silence is what the other pod does otherwise.
+func silence() (ending, error) {
+	return func() (float64, error) { return 0, nil }, nil
+}
+
+// both measures the quiet pod through the agent and past it.
+func (w *world) both(through, past *samples, o options) error {
+	one, err := w.quiet(w.proxy.quiet, o)
+	if err != nil {
+		return err
+	}
+	other, err := w.quiet(w.quietServer, o)
+	if err != nil {
+		return err
+	}
+	*through, *past = append(*through, one), append(*past, other)
 	return nil
 }

@@ -68,7 +68,10 @@ func serveProxy(servers []string) error {
 
 func accept(srv *proxy.Server, l *transport.Listener, pod string) error {
 	server := netip.MustParseAddrPort(pod)
+	turn, done := srv.Listening(pod)
+	defer done()
 	for {
+		turn()
 		c, err := l.Accept()
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -14,8 +15,19 @@ import (
 // parts are the processes of the measurement, by the first argument of the command.
 var parts = map[string]func(args []string) error{"part-proxy": serveProxy, "part-server": serveAnswers, "part-flood": runFlood}
 
-// The cores of the pods and their servers, and of the agent.
-const podCore, agentCore = "0", "1"
+// place is where a process runs, as the arguments of a command that starts it there.
+type place []string
+
+// The pods and their servers have a core, and the agent has one. The quiet pod and its server go before whatever else runs on theirs, at once, or the
+// measurement would be of how the kernel divides that core. So does the agent on its own, where only what else the machine does is left behind.
+var (
+	quietPlace = place{"chrt", "--fifo", "10", "taskset", "--cpu-list", "0"}
+	floodPlace = place{"chrt", "--other", "0", "taskset", "--cpu-list", "0"}
+	agentPlace = place{"chrt", "--fifo", "10", "taskset", "--cpu-list", "1"}
+)
+
+// command is a command line that runs there.
+func (p place) command(args ...string) []string { return slices.Concat(p, args) }
 
 // world is what the measurements happen in.
 type world struct {
@@ -24,20 +36,21 @@ type world struct {
 	proxy                    struct{ quiet, flood netip.AddrPort }
 }
 
-// placed says that this process, which is the quiet pod, is on its core.
+// placed says that this process, which is the quiet pod, is where it belongs.
 const placed = "FAIRNESS_PLACED"
 
 // replace puts this process there.
 func replace() error {
-	taskset, err := exec.LookPath("taskset")
-	if err != nil {
-		return err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	return syscall.Exec(taskset, append([]string{"taskset", "-c", podCore, self}, os.Args[1:]...), append(os.Environ(), placed+"=yes"))
+	command := quietPlace.command(append([]string{self}, os.Args[1:]...)...)
+	first, err := exec.LookPath(command[0])
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(first, command, append(os.Environ(), placed+"=yes"))
 }
 
 func newWorld() (*world, error) {
@@ -50,16 +63,16 @@ func newWorld() (*world, error) {
 }
 
 func (w *world) begin() error {
-	quiet, err := w.start(podCore, "part-server", "-")
+	quiet, err := w.start(quietPlace, "part-server", "-")
 	if err != nil {
 		return err
 	}
-	flood, err := w.start(podCore, "part-server", "-")
+	flood, err := w.start(floodPlace, "part-server", "-")
 	if err != nil {
 		return err
 	}
 	w.quietServer, w.floodServer = quiet[0], flood[0]
-	agent, err := w.start(agentCore, "part-proxy", w.quietServer.String(), w.floodServer.String())
+	agent, err := w.start(agentPlace, "part-proxy", w.quietServer.String(), w.floodServer.String())
 	if err != nil {
 		return err
 	}
@@ -71,8 +84,8 @@ func (w *world) begin() error {
 }
 
 // start runs a part, and returns the addresses in the first line that it writes.
-func (w *world) start(core string, args ...string) ([]netip.AddrPort, error) {
-	cmd, first, err := w.run(core, args...)
+func (w *world) start(at place, args ...string) ([]netip.AddrPort, error) {
+	cmd, first, err := w.run(at, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -92,12 +105,13 @@ func (w *world) start(core string, args ...string) ([]netip.AddrPort, error) {
 	return all, nil
 }
 
-func (w *world) run(core string, args ...string) (*exec.Cmd, *bufio.Reader, error) {
+func (w *world) run(at place, args ...string) (*exec.Cmd, *bufio.Reader, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd := exec.Command("taskset", append([]string{"-c", core, self}, args...)...)
+	line := at.command(append([]string{self}, args...)...)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -108,9 +122,9 @@ func (w *world) run(core string, args ...string) (*exec.Cmd, *bufio.Reader, erro
 	return cmd, bufio.NewReader(out), cmd.Start()
 }
 
-// flood has the other pod flood, until stop, which returns its calls per second.
-func (w *world) flood(f flood, quietRate float64) (stop func() (float64, error), err error) {
-	cmd, out, err := w.run(podCore, "part-flood", w.proxy.flood.String(), fmt.Sprint(f.conns), fmt.Sprint(f.rate*quietRate), fmt.Sprint(f.fresh))
+// flood has the other pod flood.
+func (w *world) flood(f flood, quietRate float64) (ending, error) {
+	cmd, out, err := w.run(floodPlace, "part-flood", w.proxy.flood.String(), fmt.Sprint(f.callers), fmt.Sprint(f.rate*quietRate), fmt.Sprint(f.opens))
 	if err != nil {
 		return nil, err
 	}

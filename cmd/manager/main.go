@@ -19,6 +19,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/cgroup"
 	"fairlead.dev/fairlead/internal/controller"
+	"fairlead.dev/fairlead/internal/controller/inventory"
 )
 
 func main() {
@@ -44,6 +45,9 @@ func parse() *flags {
 	flag.StringVar(&f.agents, "agents-address", ":9443", "address to serve agents on")
 	flag.StringVar(&f.opts.MetricsAddress, "metrics-address", ":8080", "address to serve metrics on, 0 for none")
 	flag.StringVar(&f.opts.HealthAddress, "health-address", ":8081", "address to serve /healthz and /readyz on, 0 for none")
+	flag.StringVar(&f.opts.LiveAddress, "live-address", "127.0.0.1:8082", "address to serve the live API on, which answers this pod alone; 0 for none")
+	flag.IntVar(&f.opts.InventoryFlows, "inventory-flows", inventory.DefaultFlows, "how many flows the inventory of calls keeps apart, those with the most calls; 0 for no inventory")
+	flag.BoolVar(&f.opts.InventoryMetrics, "inventory-metrics", false, "have metrics show the inventory of calls: three series for each flow")
 	flag.StringVar(&f.opts.ProfilingAddress, "profiling-address", "", "address to serve pprof on, empty for none")
 	flag.StringVar(&f.opts.ClusterDomain, "cluster-domain", "cluster.local", "domain of the names of Services")
 	flag.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "least level to log: DEBUG, INFO, WARN or ERROR")

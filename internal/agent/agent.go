@@ -22,7 +22,9 @@ import (
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
+	"fairlead.dev/fairlead/internal/agent/telemetry/flows"
 	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
+	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
@@ -76,6 +78,7 @@ type Agent struct {
 	client    *subscribe.Client
 	accessLog *telemetry.AccessLog
 	spans     *spans.Exporter // nil: nothing is traced
+	taps      *taps.Taps
 	meter     *telemetry.Meter
 	pages     http.Handler
 }
@@ -122,7 +125,10 @@ func (a *Agent) newDataPlane() error {
 			return err
 		}
 	}
-	a.meter = telemetry.New(telemetry.Options{Logger: a.opts.Log, AccessLog: a.accessLog, Spans: a.spans, MaxSeries: a.opts.MaxSeries, Callers: a.opts.CallerLabel})
+	a.taps = taps.New(a.pod)
+	a.meter = telemetry.New(telemetry.Options{
+		Logger: a.opts.Log, AccessLog: a.accessLog, Spans: a.spans, Taps: a.taps, Inventory: flows.New(), MaxSeries: a.opts.MaxSeries, Callers: a.opts.CallerLabel,
+	})
 	lookups := dns.Options{Panicked: func(what any, stack []byte) { a.meter.Panicked("", what, stack) }}
 	a.names, a.proxies = dns.New(lookups), dns.New(lookups)
 	a.routes, err = routes.New(a.routesOptions())
@@ -135,7 +141,7 @@ func (a *Agent) newDataPlane() error {
 	}
 	a.meter.Watch(telemetry.Sources{Stats: a.routes.Stats, Captures: a.captureState, Replay: a.proxy.ReplayMemory()})
 	a.pages, err = telemetry.Handler(telemetry.HandlerOptions{
-		Meter: a.meter, Ready: a.ready, Config: a.config, Endpoints: a.endpoints, Profiling: a.opts.Profiling,
+		Meter: a.meter, Ready: a.ready, Config: a.config, Endpoints: a.endpoints, Pages: a.livePages(), Profiling: a.opts.Profiling,
 	})
 	if err != nil {
 		return err
@@ -172,7 +178,7 @@ func (a *Agent) newConfigClient() error {
 		// Named after the node: nodes that share a disk must not share their configuration.
 		CopyFile: filepath.Join(a.opts.StateDir, a.opts.Node+".snapshot"),
 		Applier:  &applier{node: a.opts.Node, routes: a.routes, meter: a.meter, log: a.opts.Log, capture: a.capture, detector: a.detector},
-		Reporter: a.meter, Sharer: a.routes, Breakers: a.routes, Logger: a.opts.Log,
+		Reporter: a.meter, Flows: a.meter.WantFlows, Sharer: a.routes, Breakers: a.routes, Logger: a.opts.Log,
 	})
 	return err
 }

@@ -22,7 +22,7 @@ func (a *Agent) newCapture() error {
 		return err
 	}
 	a.capture, err = capture.New(capture.Options{
-		Host: a.host, Sandboxes: a.watcher, Handler: handler{a.proxy}, Log: a.opts.Log, Grace: a.opts.Drain, Memory: a.opts.Memory,
+		Host: a.host, Sandboxes: a.watcher, Handler: handler{a.proxy}, Listening: handler{a.proxy}.listening, Log: a.opts.Log, Grace: a.opts.Drain, Memory: a.opts.Memory,
 		Mechanism: nft.New, OnEvent: a.captureEvent,
 	})
 	return err
@@ -37,6 +37,9 @@ var _ capture.Handler = handler{}
 func (h handler) ServeCaptured(pod capture.PodRef, conn *os.File, original netip.AddrPort) {
 	h.proxy.ServeCaptured(pod.UID, conn, original)
 }
+
+// listening has the accepting of a pod's connections take the pod's turns.
+func (h handler) listening(pod capture.PodRef) (turn, done func()) { return h.proxy.Listening(pod.UID) }
 
 // captureEvent logs the edges of capture, and has a pod's connections closed when its sandbox is gone.
 func (a *Agent) captureEvent(e capture.Event) {

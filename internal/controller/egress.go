@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -50,10 +49,7 @@ func (m *Manager) addEgress(clients kubernetes.Interface, idx *index.Index, stor
 		},
 	})
 	store.OnIssuersWanted(renewer.Wake)
-	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "fairlead_controller_egress_ca_not_after_timestamp_seconds",
-		Help: "When the egress CA that signs ends, in Unix time; 0 while there is none.",
-	}, func() float64 { return float64(renewer.Expires()) })
+	expiry := expiryGauge("egress_ca", "When the egress CA that signs ends, in Unix time; 0 while there is none.", renewer.Expires)
 	if err := errors.Join(m.opts.Metrics.Register(expiry), m.manager.Add(renewer)); err != nil {
 		return nil, fmt.Errorf("set up the egress authority: %w", err)
 	}

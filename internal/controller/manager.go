@@ -68,6 +68,11 @@ type Options struct {
 	Agents net.Listener
 	// MetricsAddress and HealthAddress are bind addresses; "0" for none.
 	MetricsAddress, HealthAddress string
+	// LiveAddress serves the live API, which answers the manager's own pod alone; "" or "0" for none.
+	LiveAddress string
+	// InventoryFlows is how many flows the inventory keeps apart; 0: there is none. InventoryMetrics has metrics show them.
+	InventoryFlows   int
+	InventoryMetrics bool
 	// ProfilingAddress serves pprof; "" for none.
 	ProfilingAddress string
 	// ClusterDomain is the domain of Services' names, cluster.local if empty.
@@ -128,22 +133,23 @@ func (m *Manager) setup() error {
 	lookup := &clusterLookup{reader: m.manager.GetClient(), domain: m.opts.ClusterDomain}
 	idx := index.New(lookup, m.opts.Namespace)
 	acknowledged := ackDurations()
-	store := distribute.NewStore(distribute.StoreOptions{
-		Notify:       func(profiles []string) { enqueue(idx.PoliciesOf(profiles)) },
-		Acknowledged: func(d time.Duration) { acknowledged.Observe(d.Seconds()) },
-	})
+	parts, err := newLiveParts(&m.opts)
+	if err != nil {
+		return err
+	}
+	store := distribute.NewStore(parts.storeOptions(func(profiles []string) { enqueue(idx.PoliciesOf(profiles)) }, acknowledged))
 	wrote, err := registerMetrics(m.opts.Metrics, idx, store, acknowledged)
 	if err != nil {
 		return err
 	}
-	if err := m.addServer(store); err != nil {
+	if err := errors.Join(m.addServer(store), m.addLive(parts, store, lookup)); err != nil {
 		return err
 	}
 	compiler := newCompiler(idx, store, enqueue, m.opts.Logger)
 	if err := m.manager.Add(compiler); err != nil {
 		return err
 	}
-	objects := &objectReconciler{reader: m.manager.GetClient(), pods: newPodStore(), index: idx, changed: compiler.changed, waiting: map[objectKey]map[objectKey]struct{}{}}
+	objects := &objectReconciler{reader: m.manager.GetClient(), pods: newPodStore(), index: idx, changes: parts.changes, changed: compiler.changed, waiting: map[objectKey]map[objectKey]struct{}{}}
 	if err := m.addObjects(objects, lookup, store); err != nil {
 		return err
 	}
@@ -155,10 +161,10 @@ func (m *Manager) setup() error {
 		return err
 	}
 	statuses := &statusReconciler{
-		client: m.manager.GetClient(), index: idx, agents: store, recorder: m.manager.GetEventRecorder(fieldOwner), clock: clock.RealClock{},
-		schedule: defaultWriteSchedule(), wrote: wrote, records: map[policy.ID]*statusRecord{},
+		client: m.manager.GetClient(), index: idx, agents: store, clock: clock.RealClock{}, schedule: defaultWriteSchedule(), wrote: wrote,
+		recorder: recordingChanges{m.manager.GetEventRecorder(fieldOwner), parts.changes}, records: map[policy.ID]*statusRecord{},
 	}
-	return statuses.SetupWithManager(m.manager, queue)
+	return errors.Join(m.opts.Metrics.Register(statuses), statuses.SetupWithManager(m.manager, queue))
 }
 
 // addObjects adds the object reconciler, and what reads and publishes the objects that are not cached.

@@ -19,6 +19,13 @@ func ackDurations() prometheus.Histogram {
 	})
 }
 
+// expiryGauge returns the gauge of when an authority ends.
+func expiryGauge(authority, help string, expires func() int64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "fairlead_controller_" + authority + "_not_after_timestamp_seconds", Help: help,
+	}, func() float64 { return float64(expires()) })
+}
+
 // registerMetrics registers the manager's metrics, with others that were made before, and returns what counts status writes.
 func registerMetrics(r prometheus.Registerer, x *index.Index, store *distribute.Store, others ...prometheus.Collector) (func(status.Change), error) {
 	writes := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -38,6 +45,8 @@ func registerMetrics(r prometheus.Registerer, x *index.Index, store *distribute.
 		gauge("profiles", "Distinct sets of policies that govern pods. Each is compiled once.", func() int { return store.Size().Profiles }),
 		gauge("destinations", "Services whose endpoints are distributed to agents.", func() int { return store.Size().Destinations }),
 		gauge("agents", "Connected agents.", func() int { return store.Size().Agents }),
+		gauge("nodes_without_agent", "Nodes with governed pods whose agent is not connected; 0 on a replica that does not lead.",
+			func() int { return store.Size().WithoutAgent }),
 		gauge("shared_limits", "Rate limits of policies at destinations that the cluster shares at present.", func() int { n, _ := store.LimitShares(); return n }),
 		gauge("limit_shares", "Shares of them that agents have.", func() int { _, n := store.LimitShares(); return n }),
 	}, others...) {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/changes"
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/policy"
@@ -72,6 +73,8 @@ type objectReconciler struct {
 	// references reads what policies refer to, and referenced names what of that has changed.
 	references referenceReader
 	referenced *keyQueue[objectKey]
+	// changes hears of policies that are edited; nil: nobody does.
+	changes *changes.Log
 	// kept has the versions of policies that were in force.
 	kept *revisions
 	// namespaceChanged is called when a namespace is not what it was
@@ -165,15 +168,19 @@ func (r *objectReconciler) read(ctx context.Context, o objectKey) error {
 	case kindPolicy:
 		p := &v1alpha1.RetryPolicy{}
 		return setOrDelete(r.reader.Get(ctx, key, p),
-			func() { r.setPolicy(o, p.UID, r.source(p)) },
+			func() { r.setPolicy(o, p, r.source(p)) },
 			func() {
+				r.changes.PolicyGone(time.Now(), o.namespace+"/"+o.name)
 				r.index.DeletePolicy(policy.ID{Kind: policy.KindRetryPolicy, Namespace: o.namespace, Name: o.name})
 			})
 	case kindClusterPolicy:
 		p := &v1alpha1.ClusterRetryPolicy{}
 		return setOrDelete(r.reader.Get(ctx, key, p),
-			func() { r.setPolicy(o, p.UID, r.clusterSource(p)) },
-			func() { r.index.DeletePolicy(policy.ID{Kind: policy.KindClusterRetryPolicy, Name: o.name}) })
+			func() { r.setPolicy(o, p, r.clusterSource(p)) },
+			func() {
+				r.changes.PolicyGone(time.Now(), o.name)
+				r.index.DeletePolicy(policy.ID{Kind: policy.KindClusterRetryPolicy, Name: o.name})
+			})
 	case kindConfigMap, kindSecret, kindTrustBundle:
 		return r.readReference(ctx, o)
 	}
@@ -182,10 +189,11 @@ func (r *objectReconciler) read(ctx context.Context, o objectKey) error {
 
 // setPolicy sets a policy in the index once something is known of all that it refers to: a policy must not be called invalid because it is
 // newer than what is known.
-func (r *objectReconciler) setPolicy(o objectKey, uid types.UID, src compile.Source) {
+func (r *objectReconciler) setPolicy(o objectKey, p client.Object, src compile.Source) {
+	r.changes.PolicySeen(time.Now(), strings.TrimPrefix(o.namespace+"/"+o.name, "/"), p.GetGeneration(), !r.loaded)
 	unread := r.references.Require(compile.ReferencesOf(&src))
 	if len(unread) == 0 {
-		r.index.SetPolicy(uid, src)
+		r.index.SetPolicy(p.GetUID(), src)
 		return
 	}
 	for _, ref := range unread {

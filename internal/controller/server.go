@@ -41,8 +41,10 @@ func (m *Manager) addServer(store *distribute.Store) error {
 	if err != nil {
 		return err
 	}
+	expiry := expiryGauge("ca", "When the CA of the manager's own certificate ends, in Unix time; 0 while there is none.", certificates.Expires)
 	serve := func(ctx context.Context) error { return srv.Run(ctx, m.opts.Agents) }
 	return errors.Join(
+		m.opts.Metrics.Register(expiry),
 		m.manager.Add(onEveryReplica{certificates.Run}),
 		m.manager.Add(onEveryReplica{serve}),
 		m.manager.AddHealthzCheck("ping", healthz.Ping),

@@ -118,6 +118,7 @@ func (c *statusReconciler) reconcile(ctx context.Context, id policy.ID, turn boo
 	}
 	reports.KnownFor = now.Sub(record.knownSince)
 	next := status.Of(&v, reports, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
+	c.noteProgrammed(record, next.Conditions)
 	record.breakers.observe(c.recorder, obj, base, reports)
 	record.endpoints.observe(c.recorder, obj, base, &reports.Figures)
 	record.notices.observe(c.recorder, obj, base, &reports.Figures)

@@ -25,6 +25,10 @@ type statusRecord struct {
 	endpoints                        endpointWatch
 	notices                          noticeWatch
 	dryRun                           dryRunWatch
+
+	// guarded by statusReconciler.mu; what the metric shows, with an empty reason until the status has been worked out
+	programmed       bool
+	programmedReason string
 }
 
 // record returns the record of a policy.

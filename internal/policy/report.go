@@ -18,6 +18,9 @@ type Report struct {
 	// Older says under which policies pods hold connections that no policy governs, because they are older than what would have
 	// captured them; at most MaxOlder, those with the most.
 	Older []OlderConnections
+	// Flows are who called what, those with most calls first, at most MaxFlows; what is beyond is the last of them. Nil: nobody wants to know, or
+	// there were no calls.
+	Flows []Flow
 }
 
 // MaxOlder bounds Report.Older.

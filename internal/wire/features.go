@@ -58,6 +58,8 @@ const (
 	FeatureFallbackDestination Feature = 13
 	// FeatureTracing: spans of calls.
 	FeatureTracing Feature = 21
+	// FeatureInventory: flows of calls in reports.
+	FeatureInventory Feature = 23
 )
 
 // featureNumbers are the features as they travel. The table is never written to.
@@ -86,6 +88,7 @@ var featureNumbers = enum[pb.Feature]{
 	FeatureEndpointBreakers:    pb.Feature_FEATURE_ENDPOINT_BREAKERS,
 	FeatureFallbackDestination: pb.Feature_FEATURE_FALLBACK_DESTINATION,
 	FeatureTracing:             pb.Feature_FEATURE_TRACING,
+	FeatureInventory:           pb.Feature_FEATURE_INVENTORY,
 }
 
 // featureNames are the names of the features, as statuses and logs show them. The table is never written to.
@@ -112,6 +115,7 @@ var featureNames = [...]string{
 	FeatureOwners:              "Owners",
 	FeatureFallbackDestination: "FallbackDestination",
 	FeatureTracing:             "Tracing",
+	FeatureInventory:           "Inventory",
 }
 
 // String returns the name of f, as statuses and logs show it.

@@ -36,6 +36,7 @@ func enumSizes() map[reflect.Type]int {
 		reflect.TypeFor[policy.LoadBalancing](): len(loadBalancings),
 		reflect.TypeFor[policy.AccessLog]():     len(accessLogs),
 		reflect.TypeFor[policy.TLSMode]():       len(tlsModes),
+		reflect.TypeFor[policy.FlowProtocol]():  len(flowProtocols),
 		reflect.TypeFor[policy.BreakerView]():   len(breakerViews),
 		reflect.TypeFor[policy.BreakerOrder]():  len(breakerOrders),
 		reflect.TypeFor[policy.GRPCStatus]():    1 << 8, // a number on the wire: every one travels
@@ -82,6 +83,11 @@ func (r random) fill(v reflect.Value) {
 		return
 	case *policy.TLSFailure:
 		*p = policy.TLSFailure{Reason: fmt.Sprint("reason_", r.IntN(100)), Count: r.Uint64N(maxTally + 1)}
+		return
+	case *policy.Flow: // whose names are of ASCII
+		r.fillKind(v)
+		p.Caller = policy.Caller{Namespace: fmt.Sprint("ns", r.IntN(9)), Workload: fmt.Sprint("w", r.IntN(9))}
+		p.Target, p.Destination = fmt.Sprint("host h", r.IntN(9)), fmt.Sprint("h", r.IntN(9), ":443")
 		return
 	case *policy.Latency:
 		if r.IntN(2) == 0 {

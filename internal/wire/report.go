@@ -27,6 +27,8 @@ type ReportAck struct {
 	Sequence uint64
 	// Interval is how often the agent is to report from now on; zero: as before.
 	Interval time.Duration
+	// TakesFlows: reports are to have Flows.
+	TakesFlows bool
 }
 
 // Bounds of what the manager may ask for.
@@ -59,7 +61,7 @@ func reportRequestFromProto(m *pb.ReportRequest) (Report, error) {
 }
 
 func reportAckToProto(a ReportAck) *pb.ReportAck {
-	m := &pb.ReportAck{Sequence: a.Sequence}
+	m := &pb.ReportAck{Sequence: a.Sequence, TakesFlows: a.TakesFlows}
 	if a.Interval > 0 {
 		m.Interval = durationpb.New(a.Interval)
 	}
@@ -67,7 +69,7 @@ func reportAckToProto(a ReportAck) *pb.ReportAck {
 }
 
 func reportAckFromProto(m *pb.ReportAck) ReportAck {
-	a := ReportAck{Sequence: m.GetSequence()}
+	a := ReportAck{Sequence: m.GetSequence(), TakesFlows: m.GetTakesFlows()}
 	if m.GetInterval() != nil {
 		a.Interval = max(MinReportInterval, clamp(m.GetInterval().AsDuration(), MaxReportInterval))
 	}
@@ -85,7 +87,7 @@ func reportToProto(r *policy.Report) (*pb.Report, error) {
 	m := &pb.Report{
 		Traffic: each(r.Traffic, e.traffic), Captured: e.gauge(r.Captured),
 		Problems: each(problems, e.problem), Uncaptured: e.gauge(r.Uncaptured), Older: each(older, e.older),
-		Notices: each(notices, e.problem),
+		Notices: each(notices, e.problem), Flows: each(r.Flows[:min(len(r.Flows), policy.MaxFlows)], e.flow),
 	}
 	return m, e.err
 }
@@ -112,12 +114,17 @@ func (e *translator) traffic(t policy.Traffic) *pb.Traffic {
 	m.TlsFailures = each(t.TLSFailures, func(f policy.TLSFailure) *pb.TLSFailure {
 		return &pb.TLSFailure{Reason: f.Reason, Count: e.tally(f.Count)}
 	})
-	last := len(t.Latency)
-	for last > 0 && t.Latency[last-1] == 0 {
+	m.Latency = e.latency(&t.Latency)
+	return m
+}
+
+// latency leaves out the zeros at the end.
+func (e *translator) latency(l *policy.Latency) []uint64 {
+	last := len(l)
+	for last > 0 && l[last-1] == 0 {
 		last--
 	}
-	m.Latency = each(t.Latency[:last], e.tally)
-	return m
+	return each(l[:last], e.tally)
 }
 
 func (e *translator) counts(c *policy.Counts) *pb.Counts {
@@ -139,13 +146,14 @@ func reportFromProto(m *pb.Report) (*policy.Report, error) {
 	d.limit("capture problems", len(m.GetProblems()), policy.MaxProblems)
 	d.limit("notices", len(m.GetNotices()), policy.MaxProblems)
 	d.limit("policies with older connections", len(m.GetOlder()), policy.MaxOlder)
+	d.limit("flows", len(m.GetFlows()), policy.MaxFlows)
 	if d.err != nil {
 		return nil, fmt.Errorf("decode report: %w", d.err)
 	}
 	r := &policy.Report{
 		Traffic: each(m.GetTraffic(), d.traffic), Captured: d.gauge(m.GetCaptured()),
 		Problems: each(m.GetProblems(), d.problem), Uncaptured: d.gauge(m.GetUncaptured()), Older: each(m.GetOlder(), d.older),
-		Notices: each(m.GetNotices(), d.problem),
+		Notices: each(m.GetNotices(), d.problem), Flows: each(m.GetFlows(), d.flow),
 	}
 	if d.err != nil {
 		return nil, fmt.Errorf("decode report: %w", d.err)
@@ -167,17 +175,22 @@ func (d *decoder) older(m *pb.OlderConnections) policy.OlderConnections {
 }
 
 func (d *decoder) traffic(m *pb.Traffic) policy.Traffic {
-	d.limit("latency buckets", len(m.GetLatency()), policy.LatencyBuckets)
 	t := policy.Traffic{
 		Policy: d.policyID(m.GetPolicy()), Target: m.GetTarget(), BreakersOpen: d.gauge(m.GetBreakersOpen()), Connections: d.gauge(m.GetConnections()),
 		BreakersHalfOpen: d.gauge(m.GetBreakersHalfOpen()), BreakerAge: d.duration(m.GetBreakerAge()), OpaqueOpen: d.gauge(m.GetOpaqueOpen()), Ejected: d.gauge(m.GetEjected()),
 		Covered: d.duration(m.GetCovered()), Counts: d.counts(m.GetCounts()),
 	}
-	copy(t.Latency[:], each(m.GetLatency(), d.tally))
+	t.Latency = d.latency(m.GetLatency())
 	d.limit("reasons of TLS failures", len(m.GetTlsFailures()), policy.MaxTLSFailures)
 	t.Counts.DryRun, t.DryBreakersOpen = d.dryRun(m.GetDryRun()), d.gauge(m.GetDryRun().GetBreakersOpen())
 	t.TLSFailures = each(m.GetTlsFailures(), d.tlsFailure)
 	return t
+}
+
+func (d *decoder) latency(buckets []uint64) (l policy.Latency) {
+	d.limit("latency buckets", len(buckets), policy.LatencyBuckets)
+	copy(l[:], each(buckets, d.tally))
+	return l
 }
 
 // maxReason is the longest label of a reason.

@@ -92,7 +92,7 @@ func TestEveryReportSurvivesTheTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, netipEqual); diff != "" {
 			t.Fatalf("changed on the way (-sent +received):\n%s", diff)
 		}
 	}

@@ -34,6 +34,9 @@ func (a *agent) Recorder(policy.ID, string) routes.Recorder { return a }
 // ForCaller implements routes.Recorder.
 func (a *agent) ForCaller(policy.Caller) routes.Recorder { return a }
 
+// ForRoute implements routes.Recorder.
+func (a *agent) ForRoute(policy.Caller, string, bool) routes.Recorder { return a }
+
 // DryRunDone implements routes.Recorder.
 func (a *agent) DryRunDone(w call.Would) {
 	a.looked.Add(1)

@@ -108,6 +108,9 @@ func (s *seen) Recorder(policy.ID, string) routes.Recorder { return s }
 // ForCaller implements routes.Recorder.
 func (s *seen) ForCaller(policy.Caller) routes.Recorder { return s }
 
+// ForRoute implements routes.Recorder.
+func (s *seen) ForRoute(policy.Caller, string, bool) routes.Recorder { return s }
+
 // CallDone implements routes.Recorder.
 func (s *seen) CallDone(e *routes.Exchange) {
 	if e.GRPC {

@@ -121,6 +121,7 @@ func create(ctx context.Context, file string) {
 // replica is a manager that runs.
 type replica struct {
 	address string
+	metrics *prometheus.Registry
 	cancel  context.CancelFunc
 	done    chan error
 }
@@ -130,13 +131,14 @@ func startReplica(ctx context.Context, leaderElect bool) *replica {
 	GinkgoHelper()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	Expect(err).NotTo(HaveOccurred())
+	metrics := prometheus.NewRegistry()
 	m, err := controller.New(controller.Options{
 		Config: suite.manager, Namespace: system, LeaderElect: leaderElect, Agents: listener, MetricsAddress: "0", HealthAddress: "0",
-		Logger: slog.New(slog.NewTextHandler(GinkgoWriter, nil)), Metrics: prometheus.NewRegistry(),
+		Logger: slog.New(slog.NewTextHandler(GinkgoWriter, nil)), Metrics: metrics,
 	})
 	Expect(err).NotTo(HaveOccurred())
 	running, cancel := context.WithCancel(context.Background())
-	r := &replica{address: listener.Addr().String(), cancel: cancel, done: make(chan error, 1)}
+	r := &replica{address: listener.Addr().String(), metrics: metrics, cancel: cancel, done: make(chan error, 1)}
 	go func() { r.done <- m.Run(running) }()
 	return r
 }

@@ -82,7 +82,11 @@ func (p *podCapture) listen() error {
 	}
 	l.attached = p.attached
 	p.listeners, p.found, p.installed = l, true, 0
-	l.serve(func(at netip.AddrPort, conn *os.File) { p.accept(l, at, conn) }, p.acceptFailed)
+	l.serve(hooks{
+		listening: func() (turn, done func()) { return p.manager.options.Listening(p.sandbox.Pod) },
+		accepted:  func(at netip.AddrPort, conn *os.File) { p.accept(l, at, conn) },
+		failed:    p.acceptFailed,
+	})
 	return nil
 }
 

@@ -35,13 +35,21 @@ type listeners struct {
 	// immutable after listen
 	port     uint16
 	attached *attached // set before serve
-	accepted func(netip.AddrPort, *os.File)
-	failed   func(error)
+	hooks    hooks
 
 	// used by the podCapture's own goroutine alone
 	all []listener
 
 	wg sync.WaitGroup // the accept loops
+}
+
+// hooks are called by the accept loops.
+type hooks struct {
+	// listening is called by each loop, and returns what it calls before each connection that it accepts, and at its end.
+	listening func() (turn, done func())
+	// accepted is called with every connection and where it was accepted, failed with every failure, after which the loop pauses.
+	accepted func(netip.AddrPort, *os.File)
+	failed   func(error)
 }
 
 // listener accepts at one address.
@@ -117,25 +125,27 @@ func (l *listeners) isListener(original netip.AddrPort) bool {
 	return original.Port() == l.port && original.Addr().Unmap().IsLoopback()
 }
 
-// serve accepts until drain or close. It calls accepted with every connection and where it was accepted, and failed with every failure,
-// after which it pauses.
-func (l *listeners) serve(accepted func(netip.AddrPort, *os.File), failed func(error)) {
-	l.accepted, l.failed = accepted, failed
+// serve accepts until drain or close.
+func (l *listeners) serve(h hooks) {
+	l.hooks = h
 	for _, listener := range l.all {
 		l.serveAt(listener)
 	}
 }
 
 func (l *listeners) serveAt(at listener) {
-	l.wg.Go(func() { acceptAll(at, l.accepted, l.failed) })
+	l.wg.Go(func() { l.hooks.acceptAll(at) })
 }
 
-func acceptAll(listener listener, accepted func(netip.AddrPort, *os.File), failed func(error)) {
+func (h *hooks) acceptAll(listener listener) {
+	turn, done := h.listening()
+	defer done()
 	for {
+		turn() // the one that comes next, or has come already, is accepted in this
 		conn, err := listener.Accept()
 		switch {
 		case err == nil:
-			accepted(listener.at, conn)
+			h.accepted(listener.at, conn)
 		case errors.Is(err, net.ErrClosed):
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -144,7 +154,7 @@ func acceptAll(listener listener, accepted func(netip.AddrPort, *os.File), faile
 			}
 			_ = listener.SetDeadline(time.Now().Add(quietPeriod))
 		default:
-			failed(err)
+			h.failed(err)
 			pause := time.NewTimer(quietPeriod)
 			<-pause.C
 		}

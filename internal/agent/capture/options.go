@@ -36,6 +36,9 @@ type Options struct {
 	Host      *netns.Host
 	Sandboxes Sandboxes
 	Handler   Handler
+	// Listening returns what is called before each connection of a pod that is accepted, and may wait for the turn of the pod, and what is called when
+	// none is accepted any more. By default nothing is waited for.
+	Listening func(PodRef) (turn, done func())
 	Log       *slog.Logger
 	// Mechanism makes what redirects.
 	Mechanism mechanism.New
@@ -63,6 +66,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.OnEvent == nil {
 		o.OnEvent = func(Event) {}
+	}
+	if o.Listening == nil {
+		o.Listening = func(PodRef) (turn, done func()) { return func() {}, func() {} }
 	}
 	if o.countOlder == nil {
 		o.countOlder = olderConnections

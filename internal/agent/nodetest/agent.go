@@ -59,7 +59,8 @@ func Start(t testing.TB, o Options) *Agent {
 	p, err := proxy.New(proxy.Options{Store: a.Routes, Events: events{t, o.Passed}})
 	check(t, err)
 	a.capture, err = capture.New(capture.Options{
-		Host: o.Host, Sandboxes: onePod{o.Pod, o.NetNS}, Handler: handler{p}, Log: slog.New(slog.DiscardHandler), Grace: o.Grace, Mechanism: nft.New,
+		Host: o.Host, Sandboxes: onePod{o.Pod, o.NetNS}, Handler: handler{p}, Listening: handler{p}.listening,
+		Log: slog.New(slog.DiscardHandler), Grace: o.Grace, Mechanism: nft.New,
 	})
 	check(t, err)
 	a.run(t)
@@ -119,6 +120,8 @@ type handler struct{ proxy *proxy.Server }
 func (h handler) ServeCaptured(pod capture.PodRef, conn *os.File, original netip.AddrPort) {
 	h.proxy.ServeCaptured(pod.UID, conn, original)
 }
+
+func (h handler) listening(pod capture.PodRef) (turn, done func()) { return h.proxy.Listening(pod.UID) }
 
 // onePod says that the node has one pod, in the network namespace at the path.
 type onePod struct {

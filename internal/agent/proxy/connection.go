@@ -41,9 +41,9 @@ func (c *connection) run(shed bool) {
 
 // serve carries on the connection as long as it is parsed. Its descriptor is pinned meanwhile, except where an HTTP session waits.
 func (c *connection) serve(shed bool) {
-	c.parsing = &parsing{}
-	c.routes.Init(&c.client.Origin)
-	c.session.Init(c.srv.h1, &c.client, &c.routes)
+	if c.parsing == nil {
+		c.prepare()
+	}
 	http := false
 	_ = c.client.Conn.Pin(func() { http = c.begin(shed) }) // fails when the connection is closed already
 	switch {
@@ -59,10 +59,17 @@ func (c *connection) serve(shed bool) {
 	c.parsing = nil
 }
 
+// prepare makes what parses the connection.
+func (c *connection) prepare() {
+	c.parsing = &parsing{}
+	c.routes.Init(&c.client.Origin)
+	c.session.Init(c.srv.h1, &c.client, &c.routes)
+}
+
 // begin finds out what the connection carries, and prepares it to be passed through if that is not HTTP/1.
 func (c *connection) begin(shed bool) (http bool) {
 	if shed {
-		c.passThrough(PassedShed, nil, nil)
+		c.passThrough(PassedShed, nil, c.session.Buffered())
 		return false
 	}
 	return c.identify()

@@ -139,6 +139,9 @@ func (o *fakeRecorder) Recorder(policy.ID, string) routes.Recorder { return o }
 
 func (o *fakeRecorder) ForCaller(policy.Caller) routes.Recorder { return o }
 
+// ForRoute implements routes.Recorder.
+func (o *fakeRecorder) ForRoute(policy.Caller, string, bool) routes.Recorder { return o }
+
 func (o *fakeRecorder) Handshake(h routes.Handshake) { o.handshakes[h].Add(1); o.notify() }
 
 func (o *fakeRecorder) DryRunDone(w call.Would) { o.would[w].Add(1); o.notify() }

@@ -18,11 +18,11 @@ import (
 func (c *connection) identify() bool {
 	switch c.routes.Declared() {
 	case route.Ungoverned:
-		c.passThrough(PassedUnmatched, nil, nil)
+		c.passThrough(PassedUnmatched, nil, c.session.Buffered())
 		return false
 	case route.Opaque:
 		if !c.routes.NeedsName() {
-			c.passThrough(PassedDeclared, nil, nil)
+			c.passThrough(PassedDeclared, nil, c.session.Buffered())
 			return false
 		}
 	case route.HTTP1:
@@ -52,7 +52,7 @@ func (c *connection) identify() bool {
 // identifyClear finds out whether a client speaks HTTP in the clear, as most do where the agent is to speak TLS for them; they speak first. One
 // that speaks TLS by itself is passed through, unless its TLS is to end here: it verifies its server.
 func (c *connection) identifyClear() bool {
-	if c.awaitClient(time.Time{}) != nil {
+	if len(c.session.Buffered()) == 0 && c.awaitClient(time.Time{}) != nil {
 		return true // its end is the session's to see
 	}
 	if !detect.LikeTLS(c.session.Buffered()) {

@@ -10,10 +10,43 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 )
 
-// podState is what there is of a pod that has connections.
+// podState is what there is of a pod that has connections, or of which connections are accepted.
 type podState struct {
 	connections int
+	listeners   int
 	share       *drive.PodShare
+}
+
+// Listening returns what whoever accepts connections of a pod calls before each: it waits for the pod's turn. done ends that.
+func (s *Server) Listening(podUID string) (turn, done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pod := s.pod(podUID)
+	pod.listeners++
+	return pod.share.Turns.Enter, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		pod.listeners--
+		s.forget(podUID, pod)
+	}
+}
+
+// pod returns the state of a pod, whose use is to be counted. It expects the lock.
+func (s *Server) pod(uid string) *podState {
+	pod := s.perPod[uid]
+	if pod == nil {
+		pod = &podState{share: drive.NewPodShare(drive.Shared{Replay: s.replay, Heads: s.heads, Turns: &s.turns}, s.events.Flooded)}
+		s.perPod[uid] = pod
+	}
+	return pod
+}
+
+// forget ends the state of a pod that is not used any more. It expects the lock.
+func (s *Server) forget(uid string, pod *podState) {
+	if pod.connections+pod.listeners == 0 {
+		delete(s.perPod, uid)
+		pod.share.Leave()
+	}
 }
 
 // enter registers a connection. shed says that it exceeds a limit and is to be passed through.
@@ -23,11 +56,7 @@ func (s *Server) enter(c *connection) (shed, ok bool) {
 	if s.closed {
 		return false, false
 	}
-	pod := s.perPod[c.client.Pod]
-	if pod == nil {
-		pod = &podState{share: drive.NewPodShare(drive.Shared{Replay: s.replay, Heads: s.heads, Turns: &s.turns}, s.events.Flooded)}
-		s.perPod[c.client.Pod] = pod
-	}
+	pod := s.pod(c.client.Pod)
 	shed = len(s.connections) >= s.limit || pod.connections >= s.podLimit
 	s.connections[c] = struct{}{}
 	pod.connections++
@@ -40,10 +69,8 @@ func (s *Server) leave(c *connection) {
 	s.mu.Lock()
 	delete(s.connections, c)
 	pod := s.perPod[c.client.Pod]
-	if pod.connections--; pod.connections == 0 {
-		delete(s.perPod, c.client.Pod)
-		pod.share.Leave()
-	}
+	pod.connections--
+	s.forget(c.client.Pod, pod)
 	last := s.closed && len(s.connections) == 0
 	s.mu.Unlock()
 	s.events.Closed()

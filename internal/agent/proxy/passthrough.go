@@ -33,7 +33,7 @@ func (c *connection) dial(ctx context.Context, to netip.AddrPort) (*transport.Co
 	if dialer == nil {
 		return nil, net.ErrClosed // the pod has just gone
 	}
-	k := transport.Connector{Dialer: dialer, KeepAlive: transport.KeepAlive(c.settings().Pool.KeepAlive)}
+	k := transport.Connector{Dialer: dialer, KeepAlive: transport.KeepAlive(c.settings().Pool.KeepAlive), Turn: c.client.Share.Turn}
 	return k.Connect(ctx, to)
 }
 

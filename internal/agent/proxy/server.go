@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/h1"
 	"fairlead.dev/fairlead/internal/agent/proxy/h2"
+	"fairlead.dev/fairlead/internal/agent/proxy/http1"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/proxy/tunnel"
 	"fairlead.dev/fairlead/internal/agent/proxy/turns"
@@ -27,6 +28,9 @@ const (
 	DefaultReplayMemory         = 64 << 20
 	DefaultHeadMemory           = 64 << 20
 )
+
+// MaxRead is how much of a connection may have been read before it is served.
+const MaxRead = http1.MaxPreload
 
 // Passed says why a connection was passed through without being understood.
 type Passed uint8
@@ -170,6 +174,16 @@ func (s *Server) ServeCaptured(podUID string, conn transport.Socket, original ne
 	}
 }
 
+// ServeRead is ServeCaptured for a connection of which the beginning was read already, at most MaxRead bytes: by who had to know where it was
+// on its way to.
+func (s *Server) ServeRead(podUID string, conn transport.Socket, original netip.AddrPort, read []byte) {
+	if c, shed := s.accept(podUID, conn, original); c != nil {
+		c.prepare()
+		c.session.Preload(read)
+		c.run(shed)
+	}
+}
+
 // accept registers a connection, or closes it. shed says that it exceeds a limit and is to be passed through.
 func (s *Server) accept(podUID string, conn transport.Socket, original netip.AddrPort) (c *connection, shed bool) {
 	client, err := transport.New(conn)
@@ -187,6 +201,7 @@ func (s *Server) accept(podUID string, conn transport.Socket, original netip.Add
 		_ = client.Close()
 		return nil, false
 	}
+	client.TakeTurns(c.client.Share.Turn)
 	c.client.Share.Turns.Enter() // not in ServeCaptured, whose frame stays
 	return c, shed
 }

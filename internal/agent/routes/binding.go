@@ -107,6 +107,11 @@ func (b *Binding) dynamic() bool {
 	return b.source.To.Kind != policy.TargetService
 }
 
+// byAddress reports whether the concrete destinations of the binding are addresses.
+func (b *Binding) byAddress() bool {
+	return b.source.To.Kind == policy.TargetAny || b.source.To.Kind == policy.TargetCIDR
+}
+
 // knows reports whether a concrete destination is one of the binding's: a Service may have lost a port, or be gone.
 func (b *Binding) knows(destination string) bool {
 	_, known := b.endpoints[destination]

@@ -22,6 +22,9 @@ type Recorder interface {
 	// ForCaller returns the handle for the calls of one caller: this one, where callers are not counted apart. It may lock and allocate, so it is
 	// asked when a route is resolved.
 	ForCaller(c policy.Caller) Recorder
+	// ForRoute returns the handle for the calls of one caller to one concrete destination; byAddress says that this is an address, and that what is
+	// there calls say by their hosts. It may allocate, as ForCaller may.
+	ForRoute(c policy.Caller, destination string, byAddress bool) Recorder
 	// AttemptDone reports an attempt that was dispatched and has ended.
 	AttemptDone(t *Attempt)
 	// CallDone reports a call, after its response was forwarded or given up.
@@ -110,6 +113,9 @@ func (Discard) Recorder(policy.ID, string) Recorder { return Discard{} }
 
 // ForCaller implements Recorder.
 func (Discard) ForCaller(policy.Caller) Recorder { return Discard{} }
+
+// ForRoute implements Recorder.
+func (Discard) ForRoute(policy.Caller, string, bool) Recorder { return Discard{} }
 
 // AttemptDone implements Recorder.
 func (Discard) AttemptDone(*Attempt) {}

@@ -34,7 +34,7 @@ func (s *Table) resolve(t *PodRoutes, c *Candidate, as routeKey) (*Route, error)
 
 // resolved completes a route that was made.
 func (s *Table) resolved(t *PodRoutes, c *Candidate, r *Route, as routeKey) (*Route, error) {
-	r.recorder = c.recorder.ForCaller(t.caller)
+	r.recorder = c.recorder.ForRoute(t.caller, as.destination, c.byAddress())
 	if err := s.backUp(t, c, r, as.destination); err != nil {
 		return nil, err
 	}

@@ -138,7 +138,7 @@ func TestWhatCannotBeDecodedKeepsItsPreviousVersion(t *testing.T) {
 }
 
 func TestAReportIsKeptUntilItIsAcknowledgedAndTheOldestGoFirst(t *testing.T) {
-	o := newReportQueue(time.Now())
+	o := newReportQueue(time.Now(), nil)
 	for i := range maxReports + 3 {
 		o.add(queuedReport{at: time.Now(), body: &policy.Report{Captured: i}})
 	}
@@ -168,7 +168,7 @@ func TestAReportIsKeptUntilItIsAcknowledgedAndTheOldestGoFirst(t *testing.T) {
 // go by sequences, which grow with the clock.
 func TestEveryProcessHasAnInstanceOfItsOwn(t *testing.T) {
 	now := time.Now()
-	a, b, setBack := newReportQueue(now), newReportQueue(now.Add(time.Hour)), newReportQueue(now.Add(-time.Hour))
+	a, b, setBack := newReportQueue(now, nil), newReportQueue(now.Add(time.Hour), nil), newReportQueue(now.Add(-time.Hour), nil)
 	if a.instance == 0 || b.instance == 0 || a.instance == b.instance || setBack.instance == a.instance {
 		t.Errorf("instances %d, %d and %d", a.instance, b.instance, setBack.instance)
 	}

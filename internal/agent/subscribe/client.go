@@ -33,6 +33,8 @@ type Options struct {
 	// Reporter is asked for a report every ReportInterval (default 5 s) until the manager asks for another interval. Without one there are
 	// no reports.
 	Reporter Reporter
+	// Flows is called with whether the manager takes the flows of calls in reports, each time that it says so; nil: reports have none.
+	Flows func(wanted bool)
 	// Breakers are those that the nodes of the cluster share; nil: there are none.
 	Breakers       Breakers
 	ReportInterval time.Duration
@@ -89,7 +91,7 @@ func New(opts Options) (*Client, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", address)
 		}
 	}
-	c := &Client{opts: opts, reports: newReportQueue(time.Now()), copies: newCopyWriter(opts.CopyFile, opts.Logger), refused: map[wire.Ref]wire.Rejection{}}
+	c := &Client{opts: opts, reports: newReportQueue(time.Now(), opts.Flows), copies: newCopyWriter(opts.CopyFile, opts.Logger), refused: map[wire.Ref]wire.Rejection{}}
 	c.current.Store(emptySet())
 	return c, nil
 }

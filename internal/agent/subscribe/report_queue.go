@@ -31,7 +31,8 @@ type reportQueue struct {
 	wake     chan struct{}      // size 1: something to send
 	interval chan time.Duration // size 1: the interval that the manager asked for last
 
-	instance uint64 // immutable; of this process
+	instance uint64            // immutable; of this process
+	flows    func(wanted bool) // immutable; nil: nobody wants to know
 
 	mu sync.Mutex
 	// guarded by mu
@@ -48,9 +49,10 @@ type queuedReport struct {
 
 // newReportQueue chooses the instance that distinguishes this process from those before and after it: the manager counts the sequences of each
 // separately. The sequence starts at the clock for the sake of managers that know no instances and expect it to grow over restarts.
-func newReportQueue(now time.Time) *reportQueue {
+func newReportQueue(now time.Time, flows func(wanted bool)) *reportQueue {
 	return &reportQueue{
-		wake: make(chan struct{}, 1), interval: make(chan time.Duration, 1), instance: max(rand.Uint64(), 1), sequence: uint64(max(now.UnixMicro(), 0)),
+		flows: flows,
+		wake:  make(chan struct{}, 1), interval: make(chan time.Duration, 1), instance: max(rand.Uint64(), 1), sequence: uint64(max(now.UnixMicro(), 0)),
 	}
 }
 
@@ -110,6 +112,9 @@ func (o *reportQueue) acknowledged(a wire.ReportAck) {
 	o.mu.Lock()
 	o.waiting = slices.DeleteFunc(o.waiting, func(d queuedReport) bool { return d.sequence <= a.Sequence })
 	o.mu.Unlock()
+	if o.flows != nil {
+		o.flows(a.TakesFlows)
+	}
 	if a.Interval == 0 {
 		return
 	}

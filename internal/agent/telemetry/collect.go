@@ -52,7 +52,9 @@ func (c *Collector) Collect(to chan<- prometheus.Metric) {
 	for _, r := range shown {
 		var own counts
 		r.addOwn(&own)
-		out.row(r.key.policy.String(), r.key.target, r.caller).counts(&own, r.target == nil)
+		of := out.row(r.key.policy.String(), r.key.target, r.caller)
+		of.calls, of.attempts = r.shownExemplars()
+		of.counts(&own, r.target == nil)
 	}
 	out.put(overflowTargets, float64(rest.targets))
 	if rest.any {
@@ -72,12 +74,14 @@ type scrape struct {
 type row struct {
 	*scrape
 	labels []string // those of its scope, the policy and the target first
+
+	calls, attempts []prometheus.Exemplar // of its histograms
 }
 
 // row returns what shows a target's, or a caller's; the zero Caller stands for those that are shown together, where callers are counted apart. It
 // is in no namespace, so that no other one is called as it is.
 func (s *scrape) row(id, target string, caller policy.Caller) row {
-	r := row{s, []string{id, target}}
+	r := row{scrape: s, labels: []string{id, target}}
 	switch {
 	case !s.meter.callers:
 	case caller == policy.Caller{}:
@@ -248,8 +252,8 @@ func (r row) details(c *counts) {
 }
 
 func (r row) histograms(c *counts) {
-	r.to <- newTimings(r.descs[requestDuration], (*latency)(&c.callTook), c.totals[callNanos], r.labels...)
-	r.to <- newTimings(r.descs[tryDuration], (*latency)(&c.tryTook), c.totals[tryNanos], r.labels...)
+	r.to <- withExemplars(newTimings(r.descs[requestDuration], (*latency)(&c.callTook), c.totals[callNanos], r.labels...), r.calls)
+	r.to <- withExemplars(newTimings(r.descs[tryDuration], (*latency)(&c.tryTook), c.totals[tryNanos], r.labels...), r.attempts)
 	if n, upTo := cumulative(&c.tunnels); n > 0 {
 		r.to <- prometheus.MustNewConstHistogram(r.descs[tunnelDuration], n, time.Duration(c.totals[tunnelNanos]).Seconds(), upTo, r.labels...)
 	}

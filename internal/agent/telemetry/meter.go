@@ -12,7 +12,9 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/telemetry/flows"
 	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
+	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -31,6 +33,10 @@ type Options struct {
 	AccessLog *AccessLog
 	// Spans takes the spans of traced calls; nil: nobody wants them.
 	Spans *spans.Exporter
+	// Taps show calls while they end to who asks for them; nil: nobody can.
+	Taps *taps.Taps
+	// Inventory counts who calls what; nil: nobody does.
+	Inventory *flows.Book
 	// MaxSeries is how many series policies may have in metrics together; 0: DefaultMaxSeries.
 	MaxSeries int
 	// Callers has metrics say which workload's calls they count.
@@ -77,6 +83,8 @@ type Meter struct {
 	logger *slog.Logger
 	log    *AccessLog
 	spans  *spans.Exporter
+	taps   *taps.Taps
+	flows  *flows.Book
 	shards int
 	// callers: they are counted apart
 	callers bool
@@ -117,7 +125,7 @@ var (
 // New returns a Meter that has counted nothing.
 func New(o Options) *Meter {
 	now := time.Now()
-	m := &Meter{logger: o.Logger, log: o.AccessLog, spans: o.Spans, callers: o.Callers, shards: 1, epoch: now, reportedAt: now, recorders: map[recorderKey]*recorder{}}
+	m := &Meter{logger: o.Logger, log: o.AccessLog, spans: o.Spans, taps: o.Taps, flows: o.Inventory, callers: o.Callers, shards: 1, epoch: now, reportedAt: now, recorders: map[recorderKey]*recorder{}}
 	m.series.limit = max(cmp.Or(o.MaxSeries, DefaultMaxSeries)/seriesPerTarget-1, 0) // one is for the overflow
 	for m.shards < min(runtime.GOMAXPROCS(0), maxShards) {
 		m.shards *= 2
@@ -149,7 +157,7 @@ func (m *Meter) Recorder(id policy.ID, target string) routes.Recorder {
 }
 
 func (m *Meter) newRecorder(k recorderKey) *recorder {
-	return &recorder{key: k, log: m.log, spans: m.spans, epoch: m.epoch, shards: make([]shard, m.shards), lanes: &m.lanes}
+	return &recorder{key: k, log: m.log, spans: m.spans, taps: m.taps, flows: m.flows, epoch: m.epoch, shards: make([]shard, m.shards), lanes: &m.lanes}
 }
 
 // Installed says which policies are in force now, and for whom. The counters of others are forgotten once nothing happens under them any

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
@@ -12,12 +11,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
-	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
+	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -29,7 +27,9 @@ var (
 
 const inventory = "service warehouse/inventory"
 
-func testMeter() *Meter { return New(Options{Logger: slog.New(slog.DiscardHandler)}) }
+func testMeter() *Meter {
+	return New(Options{Logger: slog.New(slog.DiscardHandler), Taps: taps.New(nil)})
+}
 
 func ended(k call.Kind, f call.RetryDecision, status int) *routes.Exchange {
 	return &routes.Exchange{Outcome: call.Outcome{Kind: k, Decision: f, Status: status, Took: 3 * time.Millisecond}}
@@ -177,26 +177,8 @@ func TestDocumentationListsEveryMetric(t *testing.T) {
 
 // Every family of the catalogue is collected, with the type it claims, and the collector keeps its promises to the registry.
 func TestEveryFamilyIsCollected(t *testing.T) {
-	l, err := NewAccessLog(AccessLogOptions{Writer: &bytes.Buffer{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	traces, err := spans.New(spans.Options{Client: otlptracegrpc.NewClient(), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := New(Options{Logger: slog.New(slog.DiscardHandler), AccessLog: l, Spans: traces})
+	m := busyMeter(t)
 	exercise(m.Recorder(payments, inventory))
-	m.Watch(Sources{
-		Replay: resilience.NewMemory(1), Captures: func() CaptureState { return CaptureState{OlderConnections: []Older{{payments, 1}}} },
-		Stats: func(_ time.Time, f func(routes.Stats)) {
-			f(routes.Stats{Policy: payments, Target: inventory, Shadow: true})
-			f(routes.Stats{
-				Policy: payments, Target: inventory, AttemptTimeout: time.Second, Share: 1, Shared: true,
-				Ejections: [resilience.CauseCount]uint64{resilience.FailedProbe: 1}, EjectionsPrevented: 1,
-			})
-		},
-	})
 	for _, f := range catalogue {
 		if len(scrapeText(t, m, f.name)) == 0 {
 			t.Errorf("%s is never collected", f.name)

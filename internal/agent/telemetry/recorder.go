@@ -6,7 +6,9 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/telemetry/flows"
 	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
+	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -19,6 +21,8 @@ type recorder struct {
 	meter  *Meter          // of which callers have recorders of their own; nil: they have none
 	log    *AccessLog      // nil: none
 	spans  *spans.Exporter // nil: none
+	taps   *taps.Taps      // nil: none
+	flows  *flows.Book     // nil: none
 	shards []shard
 	lanes  *lanes
 
@@ -26,6 +30,8 @@ type recorder struct {
 	// anything.
 	began atomic.Int64
 	epoch time.Time // immutable; has the monotonic clock's reading: setting the clock must not change what a report covers
+
+	exemplars atomic.Pointer[exemplars] // nil: no call has been traced
 
 	// guarded by Meter.mu
 	folded      bool     // metrics show it among the overflow
@@ -101,10 +107,19 @@ func (r *recorder) CallDone(e *routes.Exchange) {
 	if e.GRPC {
 		s.grpc[grpcResult(o.GRPCStatus)].Add(1)
 	}
+	r.show(e)
+}
+
+// show passes a call to those who want to see it by itself.
+func (r *recorder) show(e *routes.Exchange) {
 	if r.log != nil && wanted(e) {
 		r.log.write(r, e)
 	}
+	if r.taps.Any() {
+		r.taps.Call(e, r.key.policy, r.key.target)
+	}
 	if r.spans != nil && e.Trace != nil {
+		r.noteExemplars(e)
 		r.spans.Call(e, r.key.policy, r.key.target)
 	}
 }

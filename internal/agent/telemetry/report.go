@@ -149,14 +149,7 @@ func (m *Meter) Report() *policy.Report { return m.reportAt(time.Now()) }
 
 func (m *Meter) reportAt(now time.Time) *policy.Report {
 	current := m.readGauges(now)
-	r := &policy.Report{}
-	if captures := m.sources.Load().Captures; captures != nil {
-		d := captures()
-		r.Captured, r.Uncaptured = d.Captured, d.Uncaptured
-		r.Problems = d.Problems[:min(len(d.Problems), policy.MaxProblems)]
-		r.Notices = d.Notices[:min(len(d.Notices), policy.MaxProblems)]
-		r.Older = mostOlder(d.OlderConnections)
-	}
+	r := m.aboutPods(now)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	since := m.reportedAt
@@ -185,6 +178,22 @@ func (m *Meter) reportAt(now time.Time) *policy.Report {
 	slices.SortFunc(r.Traffic, func(a, b policy.Traffic) int {
 		return cmp.Or(cmp.Compare(a.Policy.String(), b.Policy.String()), cmp.Compare(a.Target, b.Target))
 	})
+	return r
+}
+
+// aboutPods returns a report of what is about pods: their captures, and what they call.
+func (m *Meter) aboutPods(now time.Time) *policy.Report {
+	r := &policy.Report{}
+	if m.flows != nil {
+		r.Flows = m.flows.Report(now)
+	}
+	if captures := m.sources.Load().Captures; captures != nil {
+		d := captures()
+		r.Captured, r.Uncaptured = d.Captured, d.Uncaptured
+		r.Problems = d.Problems[:min(len(d.Problems), policy.MaxProblems)]
+		r.Notices = d.Notices[:min(len(d.Notices), policy.MaxProblems)]
+		r.Older = mostOlder(d.OlderConnections)
+	}
 	return r
 }
 

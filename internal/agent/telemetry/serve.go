@@ -4,12 +4,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
 	"reflect"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"fairlead.dev/fairlead/internal/liveapi"
 )
 
 // HandlerOptions configure Handler.
@@ -24,11 +25,13 @@ type HandlerOptions struct {
 	Config func() any
 	// Endpoints is what /debug/endpoints shows, likewise.
 	Endpoints func() any
+	// Pages are those of the live API, by their paths.
+	Pages map[string]http.HandlerFunc
 	// Profiling adds /debug/pprof.
 	Profiling bool
 }
 
-// Handler returns the agent's own pages: /metrics, /healthz, /readyz, /debug/config, /debug/endpoints and, where wished, /debug/pprof. Those under /debug are
+// Handler returns the agent's own pages: /metrics, /healthz, /readyz, /debug/config, /debug/endpoints, the live API and, where wished, /debug/pprof. Those under /debug are
 // for the agent's own pod, which is where port-forwarding comes from: every pod of the cluster reaches the port, and what is in force on
 // a node would show all the namespaces that have pods there.
 func Handler(o HandlerOptions) (http.Handler, error) {
@@ -41,21 +44,24 @@ func Handler(o HandlerOptions) (http.Handler, error) {
 		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 2}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 2, EnableOpenMetrics: true}))
 	mux.Handle("GET /healthz", check(o.Live))
 	mux.Handle("GET /readyz", check(o.Ready))
 	if o.Config != nil {
-		mux.Handle("GET /debug/config", within(config(o.Config)))
+		mux.Handle("GET /debug/config", liveapi.Within(config(o.Config)))
 	}
 	if o.Endpoints != nil {
-		mux.Handle("GET /debug/endpoints", within(config(o.Endpoints)))
+		mux.Handle("GET /debug/endpoints", liveapi.Within(config(o.Endpoints)))
+	}
+	for path, page := range o.Pages {
+		mux.Handle("GET "+path, liveapi.Within(page))
 	}
 	if o.Profiling {
-		mux.HandleFunc("/debug/pprof/", within(pprof.Index))
-		mux.HandleFunc("/debug/pprof/cmdline", within(pprof.Cmdline))
-		mux.HandleFunc("/debug/pprof/profile", within(pprof.Profile))
-		mux.HandleFunc("/debug/pprof/symbol", within(pprof.Symbol))
-		mux.HandleFunc("/debug/pprof/trace", within(pprof.Trace))
+		mux.HandleFunc("/debug/pprof/", liveapi.Within(pprof.Index))
+		mux.HandleFunc("/debug/pprof/cmdline", liveapi.Within(pprof.Cmdline))
+		mux.HandleFunc("/debug/pprof/profile", liveapi.Within(pprof.Profile))
+		mux.HandleFunc("/debug/pprof/symbol", liveapi.Within(pprof.Symbol))
+		mux.HandleFunc("/debug/pprof/trace", liveapi.Within(pprof.Trace))
 	}
 	return mux, nil
 }
@@ -71,17 +77,6 @@ func check(ask func() error) http.HandlerFunc {
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok\n")) // the prober is gone if this fails
-	}
-}
-
-// within serves a page to clients in the agent's own pod alone.
-func within(page http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if from, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !from.Addr().Unmap().IsLoopback() {
-			http.Error(w, "only for the agent's own pod: use kubectl port-forward", http.StatusForbidden)
-			return
-		}
-		page(w, r)
 	}
 }
 

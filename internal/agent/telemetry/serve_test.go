@@ -53,7 +53,7 @@ func TestPages(t *testing.T) {
 // fromWithin is a request as it comes through a port-forward: from the agent's own pod.
 func fromWithin(path string) *http.Request {
 	r := httptest.NewRequest("GET", path, nil)
-	r.RemoteAddr = "127.0.0.1:40000"
+	r.RemoteAddr, r.Host = "127.0.0.1:40000", "localhost:9464"
 	return r
 }
 

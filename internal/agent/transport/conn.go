@@ -32,6 +32,8 @@ type Conn struct {
 	// layer is what the bytes go through, nil for a plain connection. It is set before they do, maybe while others close the connection.
 	layer atomic.Pointer[Layer]
 
+	turn func() // see TakeTurns; may be nil
+
 	// scratch of the read under way, for the callback below
 	before func() error
 	in     []byte
@@ -67,6 +69,10 @@ func New(s Socket) (*Conn, error) {
 	}
 	return c, nil
 }
+
+// TakeTurns has whoever waits for the connection go on with what has come in its turn: turn waits for that. It covers Read, WriteThenRead and a Mover; those
+// who call TryRead see to it themselves. Only before the connection is used.
+func (c *Conn) TakeTurns(turn func()) { c.turn = turn }
 
 // Plain reports whether what is read and written is what travels on the socket, so that the kernel can move it (see Mover).
 func (c *Conn) Plain() bool { return c.layer.Load() == nil }

@@ -18,6 +18,8 @@ type Dialer interface {
 type Connector struct {
 	Dialer    Dialer
 	KeepAlive KeepAlive
+	// Turn, if not nil, is what the connections take turns by (Conn.TakeTurns), also in what follows here.
+	Turn func()
 	// Through, if not nil, has what was dialled connect to the peer, or returns why not. It ends when the context does.
 	Through func(ctx context.Context, c *Conn) error
 	// Handshake, if not nil, agrees with the peer on a security layer and puts it on the connection (Conn.Secure), or returns why not. It
@@ -66,6 +68,7 @@ func (k *Connector) reach(ctx context.Context, to netip.AddrPort) (*Conn, error)
 	}
 	c, err := New(s)
 	if err == nil {
+		k.takeTurns(c)
 		err = k.KeepAlive.set(c.fd) // nobody else knows the connection, who could close it meanwhile
 	}
 	if err == nil && k.Through != nil {
@@ -76,6 +79,14 @@ func (k *Connector) reach(ctx context.Context, to netip.AddrPort) (*Conn, error)
 		return nil, err
 	}
 	return c, nil
+}
+
+// takeTurns has a connection that was waited for take turns from now on.
+func (k *Connector) takeTurns(c *Conn) {
+	if k.Turn != nil {
+		c.TakeTurns(k.Turn)
+		k.Turn()
+	}
 }
 
 func (k *Connector) handshake(ctx context.Context, c *Conn) error {

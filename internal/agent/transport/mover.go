@@ -32,6 +32,7 @@ type Mover struct {
 	readStep func(fd uintptr) bool
 
 	bulk bool // much was waiting when last looked
+	owes bool // the next read is to take a turn: nothing was there for the last, or it has taken none
 
 	// arguments and results of the callbacks
 	max  int64
@@ -80,14 +81,24 @@ func (m *Mover) Move(dst *Conn, limit int64) (int64, Side, error) {
 // write runs while the descriptor of the destination is kept.
 func (m *Mover) write() { m.n, m.err = m.dst.Write(m.buf[:m.n]) }
 
+// takeTurn takes the turn that is owed, if one is. What comes by and by takes one each time, and what never ends one for two reads.
+func (m *Mover) takeTurn() (taken bool) {
+	if m.owes && m.src.turn != nil {
+		m.src.turn()
+	}
+	return m.owes
+}
+
 // read tries to read; false means: wait for readability and call again.
 func (m *Mover) read(fd uintptr) bool {
 	if m.pipe != nil {
 		m.fillPipe(int(fd))
 		return true
 	}
+	paid := m.takeTurn()
 	buf, _ := chunks.Get().(*[chunk]byte)
 	m.n, m.err = m.src.TryRead(buf[:m.max])
+	m.owes = !paid || m.err != nil
 	if m.err == nil {
 		m.buf = buf
 		return true
@@ -125,6 +136,7 @@ func (m *Mover) splice(dst *Conn, limit int64) (int64, Side, error) {
 func (m *Mover) fillPipe(fd int) {
 	waiting, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
 	if m.bulk = err == nil && waiting >= chunk; m.bulk {
+		m.owes = !m.takeTurn()
 		m.n, m.err = m.pipe.fill(fd, int(min(m.max, int64(waiting))))
 	}
 }

@@ -40,6 +40,9 @@ func (c *Conn) WriteThenRead(before func() error, p []byte, now, until Instant) 
 	c.before, c.in = nil, nil
 	switch {
 	case err == nil:
+		if c.turn != nil {
+			c.turn()
+		}
 		return c.n, called, c.err
 	case called && errors.Is(err, os.ErrDeadlineExceeded):
 		// On a busy machine the bytes may have come in time though this goroutine ran late.

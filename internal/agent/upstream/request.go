@@ -24,6 +24,8 @@ type Request struct {
 	Client uint64
 	// ConnectTimeout and HandshakeTimeout bound the stages of making a connection, where the context of Dial does not; 0: not at all.
 	ConnectTimeout, HandshakeTimeout time.Duration
+	// Turn, if not nil, is what a new connection takes turns by (transport.Conn.TakeTurns).
+	Turn func()
 	// Unsecured: the connection is wanted as it is, since its user secures it, or not, by itself. It goes with Fresh: pools keep secured ones.
 	Unsecured bool
 	// Multiplexed: the connection is to be one that carries many exchanges at a time, and not one that carries one after the other. The

@@ -64,7 +64,7 @@ func (p *Pool) connector(r *Request) (transport.Connector, Security) {
 	p.mu.Lock()
 	keepAlive, s, x := p.limits.KeepAlive, p.security, p.proxy
 	p.mu.Unlock()
-	k := transport.Connector{Dialer: p.dialer, KeepAlive: transport.KeepAlive(keepAlive), DialTimeout: r.ConnectTimeout}
+	k := transport.Connector{Dialer: p.dialer, KeepAlive: transport.KeepAlive(keepAlive), Turn: r.Turn, DialTimeout: r.ConnectTimeout}
 	if x != nil {
 		k.Through = func(_ context.Context, c *transport.Conn) error { return x.Connect(c, r.Original.Port()) }
 	}

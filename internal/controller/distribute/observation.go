@@ -28,26 +28,26 @@ func (o *observation) span(entry *policy.Traffic) time.Duration {
 	return entry.Covered
 }
 
-// add counts o unless its sequence was counted before, and returns the policies whose status should be updated soon.
-func (t *traffic) add(o *observation) policySet {
+// add counts o unless its sequence was counted before, which it reports, and returns the policies whose status should be updated soon.
+func (t *traffic) add(o *observation) (changed policySet, counted bool) {
 	n := t.node(o.agent.node)
 	if n == nil {
-		return nil
+		return nil, false
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	r := n.agents[o.agent.agent]
 	if r == nil || !r.first(o.instance, o.sequence) {
-		return nil
+		return nil, false
 	}
 	t.comparisons.count(o)
-	changed := n.count(o, r)
+	changed = n.count(o, r)
 	next := podFindingsOf(o.report, o.allowed)
 	if !next.empty() || r.hasFindings {
 		r.hasFindings = !next.empty()
 		changed = t.findings.set(o.agent, next, changed)
 	}
-	return changed
+	return changed, true
 }
 
 // count counts a report of the node, and returns the policies with a destination at which the state of the agent's breakers has changed.

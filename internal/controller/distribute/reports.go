@@ -75,7 +75,7 @@ func (c *reportCounter) receive(stream wire.ReportServer) error {
 		return context.Canceled
 	}
 	// This blocks only for an agent that left thousands of acks unread, and holds up nobody but that agent.
-	return stream.Ack(wire.ReportAck{Sequence: r.Sequence, Interval: c.store.reportInterval()})
+	return stream.Ack(wire.ReportAck{Sequence: r.Sequence, Interval: c.store.reportInterval(), TakesFlows: c.store.opts.Flows != nil})
 }
 
 // count counts a report unless the counting has ended.
@@ -97,7 +97,11 @@ func (s *Store) observe(a agentID, r wire.Report) {
 	if o.covered <= 0 || o.covered > Window {
 		o.covered = bucketSpan
 	}
-	s.markPoliciesChanged(a.node, s.traffic.add(o))
+	changed, counted := s.traffic.add(o)
+	s.markPoliciesChanged(a.node, changed)
+	if counted && s.opts.Flows != nil && o.age < Window {
+		s.opts.Flows(time.Now(), r.Body.Flows)
+	}
 }
 
 // markPoliciesChanged marks the profiles of a node in which one of the policies has a part as changed: a breaker has opened or closed there,

@@ -36,6 +36,8 @@ type session struct {
 	agent string // UID of the agent's pod
 	order uint64 // of connecting
 
+	version string // of the agent, for people
+
 	features wire.Features // that the agent understands
 
 	dirty     map[wire.Ref]struct{}
@@ -113,7 +115,7 @@ func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
 	s.replace(n, agent, time.Now())
 	s.connections++
 	c := &session{
-		node: n, agent: agent, order: s.connections,
+		node: n, agent: agent, order: s.connections, version: h.Version,
 		held: h.Held, rejected: map[wire.Ref]refusal{},
 		features: h.Features, patches: h.Features.Has(wire.FeaturePatches),
 		wake: make(chan struct{}, 1), done: make(chan struct{}), behindSince: time.Now(),
@@ -129,6 +131,7 @@ func (s *Store) attach(nodeName, agent string, h wire.Hello) *session {
 		}
 	}
 	n.sessions = append(n.sessions, c)
+	s.agentChanged(c, true)
 	s.changed.addAll(n.profiles)
 	s.updateNode(n)
 	return c
@@ -155,11 +158,19 @@ func (s *Store) endSession(c *session, now time.Time) {
 		c.ackedUpTo = s.revision
 	}
 	c.ended = true
+	s.agentChanged(c, false)
 	s.loseBreakers(c, now)
 	n.sessions = slices.DeleteFunc(n.sessions, func(o *session) bool { return o == c })
 	if len(n.sessions) == 0 && c.answered {
 		n.former, n.lostAt = c, now
 		s.disconnections = append(s.disconnections, disconnection{n, now})
+	}
+}
+
+// agentChanged reports that a session has begun, or ended.
+func (s *Store) agentChanged(c *session, connected bool) {
+	if s.opts.AgentChanged != nil {
+		s.opts.AgentChanged(c.node.name, c.version, connected)
 	}
 }
 

@@ -20,6 +20,10 @@ type StoreOptions struct {
 	NotifyInterval time.Duration
 	// Acknowledged is called when an agent has acknowledged an update, with the time since the first publication that the update is about.
 	Acknowledged func(time.Duration)
+	// Flows is called with who has called what, as an agent reports it, each report once. Nil: agents are not asked for it.
+	Flows func(now time.Time, flows []policy.Flow)
+	// AgentChanged is called when an agent has connected, or has gone. It must not block, nor call the Store.
+	AgentChanged func(node, version string, connected bool)
 	// Grace is how long what a disconnected agent acknowledged still counts: agents reconnect all the time. Default 15 s.
 	Grace time.Duration
 	// StartGrace is how long after serving started a node whose agent has acknowledged nothing is Unknown instead of Pending. Default 30 s.
@@ -325,6 +329,8 @@ func (s *Store) tidyDependency(ref wire.Ref, d *dependency) {
 // Size counts what the store holds, for metrics and debugging.
 type Size struct {
 	Nodes, Workloads, Profiles, Destinations, Agents int
+	// WithoutAgent are the nodes with workloads that no agent is connected from, while agents are served.
+	WithoutAgent int
 }
 
 // Size returns how much the store holds.
@@ -337,8 +343,12 @@ func (s *Store) Size() Size {
 			z.Destinations++
 		}
 	}
+	_, serving := s.serving.current()
 	for _, n := range s.nodes {
 		z.Agents += len(n.sessions)
+		if serving && len(n.workloads) > 0 && len(n.sessions) == 0 {
+			z.WithoutAgent++
+		}
 	}
 	return z
 }

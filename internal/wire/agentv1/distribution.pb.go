@@ -203,6 +203,8 @@ const (
 	Feature_FEATURE_FALLBACK_DESTINATION Feature = 13
 	// Spans of calls.
 	Feature_FEATURE_TRACING Feature = 21
+	// Flows of calls in reports.
+	Feature_FEATURE_INVENTORY Feature = 23
 )
 
 // Enum value maps for Feature.
@@ -231,6 +233,7 @@ var (
 		22: "FEATURE_FAULTS",
 		13: "FEATURE_FALLBACK_DESTINATION",
 		21: "FEATURE_TRACING",
+		23: "FEATURE_INVENTORY",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED":          0,
@@ -256,6 +259,7 @@ var (
 		"FEATURE_FAULTS":               22,
 		"FEATURE_FALLBACK_DESTINATION": 13,
 		"FEATURE_TRACING":              21,
+		"FEATURE_INVENTORY":            23,
 	}
 )
 
@@ -1886,7 +1890,9 @@ type ReportAck struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// How often the agent is to report from now on, between 5 s and 60 s. Absent: as before. It grows with what all agents report.
-	Interval      *durationpb.Duration `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
+	Interval *durationpb.Duration `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"`
+	// The manager takes the flows of calls, so reports are to have them. Absent, as from managers that do not know them: it does not.
+	TakesFlows    bool `protobuf:"varint,3,opt,name=takes_flows,json=takesFlows,proto3" json:"takes_flows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1933,6 +1939,13 @@ func (x *ReportAck) GetInterval() *durationpb.Duration {
 		return x.Interval
 	}
 	return nil
+}
+
+func (x *ReportAck) GetTakesFlows() bool {
+	if x != nil {
+		return x.TakesFlows
+	}
+	return false
 }
 
 // SavedSet is the agent's copy on disk.
@@ -2103,10 +2116,12 @@ const file_distribution_proto_rawDesc = "" +
 	"\x03age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03age\x121\n" +
 	"\x06report\x18\x03 \x01(\v2\x19.fairlead.agent.v1.ReportR\x06report\x12\x1a\n" +
 	"\binstance\x18\x04 \x01(\x06R\binstance\x123\n" +
-	"\acovered\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\acovered\"^\n" +
+	"\acovered\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\acovered\"\x7f\n" +
 	"\tReportAck\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x125\n" +
-	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\"\x9a\x01\n" +
+	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\x12\x1f\n" +
+	"\vtakes_flows\x18\x03 \x01(\bR\n" +
+	"takesFlows\"\x9a\x01\n" +
 	"\bSavedSet\x129\n" +
 	"\tresources\x18\x01 \x03(\v2\x1b.fairlead.agent.v1.ResourceR\tresources\x12 \n" +
 	"\vgenerations\x18\x02 \x03(\x04R\vgenerations\x121\n" +
@@ -2125,7 +2140,7 @@ const file_distribution_proto_rawDesc = "" +
 	"\x19BREAKER_ORDER_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13BREAKER_ORDER_CLOSE\x10\x01\x12\x16\n" +
 	"\x12BREAKER_ORDER_OPEN\x10\x02\x12\x17\n" +
-	"\x13BREAKER_ORDER_PROBE\x10\x03*\xa6\x04\n" +
+	"\x13BREAKER_ORDER_PROBE\x10\x03*\xbd\x04\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fFEATURE_PATCHES\x10\x01\x12\x0f\n" +
@@ -2150,7 +2165,8 @@ const file_distribution_proto_rawDesc = "" +
 	"\x0eFEATURE_OWNERS\x10\x14\x12\x12\n" +
 	"\x0eFEATURE_FAULTS\x10\x16\x12 \n" +
 	"\x1cFEATURE_FALLBACK_DESTINATION\x10\r\x12\x13\n" +
-	"\x0fFEATURE_TRACING\x10\x15*\xd7\x01\n" +
+	"\x0fFEATURE_TRACING\x10\x15\x12\x15\n" +
+	"\x11FEATURE_INVENTORY\x10\x17*\xd7\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOURCE_KIND_WORKLOAD\x10\x01\x12\x19\n" +

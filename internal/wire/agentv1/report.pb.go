@@ -23,6 +23,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// FlowProtocol is what calls were made over, as far as it is known.
+type FlowProtocol int32
+
+const (
+	// TCP that is passed through.
+	FlowProtocol_FLOW_PROTOCOL_UNSPECIFIED FlowProtocol = 0
+	// TLS that is passed through.
+	FlowProtocol_FLOW_PROTOCOL_TLS  FlowProtocol = 1
+	FlowProtocol_FLOW_PROTOCOL_HTTP FlowProtocol = 2
+	FlowProtocol_FLOW_PROTOCOL_GRPC FlowProtocol = 3
+)
+
+// Enum value maps for FlowProtocol.
+var (
+	FlowProtocol_name = map[int32]string{
+		0: "FLOW_PROTOCOL_UNSPECIFIED",
+		1: "FLOW_PROTOCOL_TLS",
+		2: "FLOW_PROTOCOL_HTTP",
+		3: "FLOW_PROTOCOL_GRPC",
+	}
+	FlowProtocol_value = map[string]int32{
+		"FLOW_PROTOCOL_UNSPECIFIED": 0,
+		"FLOW_PROTOCOL_TLS":         1,
+		"FLOW_PROTOCOL_HTTP":        2,
+		"FLOW_PROTOCOL_GRPC":        3,
+	}
+)
+
+func (x FlowProtocol) Enum() *FlowProtocol {
+	p := new(FlowProtocol)
+	*p = x
+	return p
+}
+
+func (x FlowProtocol) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FlowProtocol) Descriptor() protoreflect.EnumDescriptor {
+	return file_report_proto_enumTypes[0].Descriptor()
+}
+
+func (FlowProtocol) Type() protoreflect.EnumType {
+	return &file_report_proto_enumTypes[0]
+}
+
+func (x FlowProtocol) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FlowProtocol.Descriptor instead.
+func (FlowProtocol) EnumDescriptor() ([]byte, []int) {
+	return file_report_proto_rawDescGZIP(), []int{0}
+}
+
 // Report covers the time since the agent's report before. Counters are deltas, gauges are current.
 type Report struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -36,7 +91,9 @@ type Report struct {
 	// Policies under which pods hold connections that are older than what would have captured them; at most 1000, those with the most.
 	Older []*OlderConnections `protobuf:"bytes,5,rep,name=older,proto3" json:"older,omitempty"`
 	// Examples of captured pods about which there is something to know; at most 10.
-	Notices       []*CaptureProblem `protobuf:"bytes,6,rep,name=notices,proto3" json:"notices,omitempty"`
+	Notices []*CaptureProblem `protobuf:"bytes,6,rep,name=notices,proto3" json:"notices,omitempty"`
+	// Who has called what, those with most calls first; at most 256. Only for managers that take them (ReportAck.takes_flows), every 10 s at most.
+	Flows         []*Flow `protobuf:"bytes,7,rep,name=flows,proto3" json:"flows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -113,6 +170,143 @@ func (x *Report) GetNotices() []*CaptureProblem {
 	return nil
 }
 
+func (x *Report) GetFlows() []*Flow {
+	if x != nil {
+		return x.Flows
+	}
+	return nil
+}
+
+// Flow is what one caller has called. One without a destination, the last, is the sum of those that are not counted apart.
+type Flow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The caller: the namespace, and the name of what its pods belong to.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Workload  string `protobuf:"bytes,2,opt,name=workload,proto3" json:"workload,omitempty"`
+	// What governs the calls, or looks at them.
+	Policy *PolicyID `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
+	Target string    `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
+	// namespace/name:port of a Service, host:port, or address:port.
+	Destination string `protobuf:"bytes,5,opt,name=destination,proto3" json:"destination,omitempty"`
+	// Where the last call was sent, where the destination does not say so: the address, and two bytes of the port, the lower one first.
+	Address   []byte       `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	Protocol  FlowProtocol `protobuf:"varint,7,opt,name=protocol,proto3,enum=fairlead.agent.v1.FlowProtocol" json:"protocol,omitempty"`
+	Calls     uint64       `protobuf:"varint,8,opt,name=calls,proto3" json:"calls,omitempty"`
+	Successes uint64       `protobuf:"varint,9,opt,name=successes,proto3" json:"successes,omitempty"`
+	Retries   uint64       `protobuf:"varint,10,opt,name=retries,proto3" json:"retries,omitempty"`
+	// As that of Traffic.
+	Latency       []uint64 `protobuf:"varint,11,rep,packed,name=latency,proto3" json:"latency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Flow) Reset() {
+	*x = Flow{}
+	mi := &file_report_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Flow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Flow) ProtoMessage() {}
+
+func (x *Flow) ProtoReflect() protoreflect.Message {
+	mi := &file_report_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Flow.ProtoReflect.Descriptor instead.
+func (*Flow) Descriptor() ([]byte, []int) {
+	return file_report_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Flow) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Flow) GetWorkload() string {
+	if x != nil {
+		return x.Workload
+	}
+	return ""
+}
+
+func (x *Flow) GetPolicy() *PolicyID {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *Flow) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *Flow) GetDestination() string {
+	if x != nil {
+		return x.Destination
+	}
+	return ""
+}
+
+func (x *Flow) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *Flow) GetProtocol() FlowProtocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return FlowProtocol_FLOW_PROTOCOL_UNSPECIFIED
+}
+
+func (x *Flow) GetCalls() uint64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Flow) GetSuccesses() uint64 {
+	if x != nil {
+		return x.Successes
+	}
+	return 0
+}
+
+func (x *Flow) GetRetries() uint64 {
+	if x != nil {
+		return x.Retries
+	}
+	return 0
+}
+
+func (x *Flow) GetLatency() []uint64 {
+	if x != nil {
+		return x.Latency
+	}
+	return nil
+}
+
 // OlderConnections counts the open connections of pods to what one policy governs that were made before it governed them. They are
 // not governed.
 type OlderConnections struct {
@@ -125,7 +319,7 @@ type OlderConnections struct {
 
 func (x *OlderConnections) Reset() {
 	*x = OlderConnections{}
-	mi := &file_report_proto_msgTypes[1]
+	mi := &file_report_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -137,7 +331,7 @@ func (x *OlderConnections) String() string {
 func (*OlderConnections) ProtoMessage() {}
 
 func (x *OlderConnections) ProtoReflect() protoreflect.Message {
-	mi := &file_report_proto_msgTypes[1]
+	mi := &file_report_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -150,7 +344,7 @@ func (x *OlderConnections) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OlderConnections.ProtoReflect.Descriptor instead.
 func (*OlderConnections) Descriptor() ([]byte, []int) {
-	return file_report_proto_rawDescGZIP(), []int{1}
+	return file_report_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *OlderConnections) GetPolicy() *PolicyID {
@@ -181,7 +375,7 @@ type CaptureProblem struct {
 
 func (x *CaptureProblem) Reset() {
 	*x = CaptureProblem{}
-	mi := &file_report_proto_msgTypes[2]
+	mi := &file_report_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -193,7 +387,7 @@ func (x *CaptureProblem) String() string {
 func (*CaptureProblem) ProtoMessage() {}
 
 func (x *CaptureProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_report_proto_msgTypes[2]
+	mi := &file_report_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -206,7 +400,7 @@ func (x *CaptureProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureProblem.ProtoReflect.Descriptor instead.
 func (*CaptureProblem) Descriptor() ([]byte, []int) {
-	return file_report_proto_rawDescGZIP(), []int{2}
+	return file_report_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CaptureProblem) GetNamespace() string {
@@ -279,7 +473,7 @@ type Traffic struct {
 
 func (x *Traffic) Reset() {
 	*x = Traffic{}
-	mi := &file_report_proto_msgTypes[3]
+	mi := &file_report_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -291,7 +485,7 @@ func (x *Traffic) String() string {
 func (*Traffic) ProtoMessage() {}
 
 func (x *Traffic) ProtoReflect() protoreflect.Message {
-	mi := &file_report_proto_msgTypes[3]
+	mi := &file_report_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -304,7 +498,7 @@ func (x *Traffic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Traffic.ProtoReflect.Descriptor instead.
 func (*Traffic) Descriptor() ([]byte, []int) {
-	return file_report_proto_rawDescGZIP(), []int{3}
+	return file_report_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Traffic) GetPolicy() *PolicyID {
@@ -422,7 +616,7 @@ type DryRun struct {
 
 func (x *DryRun) Reset() {
 	*x = DryRun{}
-	mi := &file_report_proto_msgTypes[4]
+	mi := &file_report_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +628,7 @@ func (x *DryRun) String() string {
 func (*DryRun) ProtoMessage() {}
 
 func (x *DryRun) ProtoReflect() protoreflect.Message {
-	mi := &file_report_proto_msgTypes[4]
+	mi := &file_report_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +641,7 @@ func (x *DryRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DryRun.ProtoReflect.Descriptor instead.
 func (*DryRun) Descriptor() ([]byte, []int) {
-	return file_report_proto_rawDescGZIP(), []int{4}
+	return file_report_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DryRun) GetCalls() uint64 {
@@ -552,7 +746,7 @@ type TLSFailure struct {
 
 func (x *TLSFailure) Reset() {
 	*x = TLSFailure{}
-	mi := &file_report_proto_msgTypes[5]
+	mi := &file_report_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +758,7 @@ func (x *TLSFailure) String() string {
 func (*TLSFailure) ProtoMessage() {}
 
 func (x *TLSFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_report_proto_msgTypes[5]
+	mi := &file_report_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +771,7 @@ func (x *TLSFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TLSFailure.ProtoReflect.Descriptor instead.
 func (*TLSFailure) Descriptor() ([]byte, []int) {
-	return file_report_proto_rawDescGZIP(), []int{5}
+	return file_report_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TLSFailure) GetReason() string {
@@ -633,7 +827,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_report_proto_msgTypes[6]
+	mi := &file_report_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +839,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_report_proto_msgTypes[6]
+	mi := &file_report_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +852,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_report_proto_rawDescGZIP(), []int{6}
+	return file_report_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Counts) GetRequests() uint64 {
@@ -819,7 +1013,7 @@ var File_report_proto protoreflect.FileDescriptor
 
 const file_report_proto_rawDesc = "" +
 	"\n" +
-	"\freport.proto\x12\x11fairlead.agent.v1\x1a\fpolicy.proto\"\xb1\x02\n" +
+	"\freport.proto\x12\x11fairlead.agent.v1\x1a\fpolicy.proto\"\xe0\x02\n" +
 	"\x06Report\x124\n" +
 	"\atraffic\x18\x01 \x03(\v2\x1a.fairlead.agent.v1.TrafficR\atraffic\x12\x1a\n" +
 	"\bcaptured\x18\x02 \x01(\rR\bcaptured\x12=\n" +
@@ -828,7 +1022,21 @@ const file_report_proto_rawDesc = "" +
 	"uncaptured\x18\x04 \x01(\rR\n" +
 	"uncaptured\x129\n" +
 	"\x05older\x18\x05 \x03(\v2#.fairlead.agent.v1.OlderConnectionsR\x05older\x12;\n" +
-	"\anotices\x18\x06 \x03(\v2!.fairlead.agent.v1.CaptureProblemR\anotices\"i\n" +
+	"\anotices\x18\x06 \x03(\v2!.fairlead.agent.v1.CaptureProblemR\anotices\x12-\n" +
+	"\x05flows\x18\a \x03(\v2\x17.fairlead.agent.v1.FlowR\x05flows\"\xee\x02\n" +
+	"\x04Flow\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
+	"\bworkload\x18\x02 \x01(\tR\bworkload\x123\n" +
+	"\x06policy\x18\x03 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x12\x16\n" +
+	"\x06target\x18\x04 \x01(\tR\x06target\x12 \n" +
+	"\vdestination\x18\x05 \x01(\tR\vdestination\x12\x18\n" +
+	"\aaddress\x18\x06 \x01(\fR\aaddress\x12;\n" +
+	"\bprotocol\x18\a \x01(\x0e2\x1f.fairlead.agent.v1.FlowProtocolR\bprotocol\x12\x14\n" +
+	"\x05calls\x18\b \x01(\x04R\x05calls\x12\x1c\n" +
+	"\tsuccesses\x18\t \x01(\x04R\tsuccesses\x12\x18\n" +
+	"\aretries\x18\n" +
+	" \x01(\x04R\aretries\x12\x18\n" +
+	"\alatency\x18\v \x03(\x04R\alatency\"i\n" +
 	"\x10OlderConnections\x123\n" +
 	"\x06policy\x18\x01 \x01(\v2\x1b.fairlead.agent.v1.PolicyIDR\x06policy\x12 \n" +
 	"\vconnections\x18\x02 \x01(\rR\vconnections\"\xab\x01\n" +
@@ -900,7 +1108,12 @@ const file_report_proto_rawDesc = "" +
 	"\x06hedges\x18\x14 \x01(\x04R\x06hedges\x12\x1d\n" +
 	"\n" +
 	"hedges_won\x18\x15 \x01(\x04R\thedgesWon\x12\x1c\n" +
-	"\tfallbacks\x18\x16 \x01(\x04R\tfallbacksB-Z+fairlead.dev/fairlead/internal/wire/agentv1b\x06proto3"
+	"\tfallbacks\x18\x16 \x01(\x04R\tfallbacks*t\n" +
+	"\fFlowProtocol\x12\x1d\n" +
+	"\x19FLOW_PROTOCOL_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11FLOW_PROTOCOL_TLS\x10\x01\x12\x16\n" +
+	"\x12FLOW_PROTOCOL_HTTP\x10\x02\x12\x16\n" +
+	"\x12FLOW_PROTOCOL_GRPC\x10\x03B-Z+fairlead.dev/fairlead/internal/wire/agentv1b\x06proto3"
 
 var (
 	file_report_proto_rawDescOnce sync.Once
@@ -914,33 +1127,39 @@ func file_report_proto_rawDescGZIP() []byte {
 	return file_report_proto_rawDescData
 }
 
-var file_report_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_report_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_report_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_report_proto_goTypes = []any{
-	(*Report)(nil),           // 0: fairlead.agent.v1.Report
-	(*OlderConnections)(nil), // 1: fairlead.agent.v1.OlderConnections
-	(*CaptureProblem)(nil),   // 2: fairlead.agent.v1.CaptureProblem
-	(*Traffic)(nil),          // 3: fairlead.agent.v1.Traffic
-	(*DryRun)(nil),           // 4: fairlead.agent.v1.DryRun
-	(*TLSFailure)(nil),       // 5: fairlead.agent.v1.TLSFailure
-	(*Counts)(nil),           // 6: fairlead.agent.v1.Counts
-	(*PolicyID)(nil),         // 7: fairlead.agent.v1.PolicyID
+	(FlowProtocol)(0),        // 0: fairlead.agent.v1.FlowProtocol
+	(*Report)(nil),           // 1: fairlead.agent.v1.Report
+	(*Flow)(nil),             // 2: fairlead.agent.v1.Flow
+	(*OlderConnections)(nil), // 3: fairlead.agent.v1.OlderConnections
+	(*CaptureProblem)(nil),   // 4: fairlead.agent.v1.CaptureProblem
+	(*Traffic)(nil),          // 5: fairlead.agent.v1.Traffic
+	(*DryRun)(nil),           // 6: fairlead.agent.v1.DryRun
+	(*TLSFailure)(nil),       // 7: fairlead.agent.v1.TLSFailure
+	(*Counts)(nil),           // 8: fairlead.agent.v1.Counts
+	(*PolicyID)(nil),         // 9: fairlead.agent.v1.PolicyID
 }
 var file_report_proto_depIdxs = []int32{
-	3,  // 0: fairlead.agent.v1.Report.traffic:type_name -> fairlead.agent.v1.Traffic
-	2,  // 1: fairlead.agent.v1.Report.problems:type_name -> fairlead.agent.v1.CaptureProblem
-	1,  // 2: fairlead.agent.v1.Report.older:type_name -> fairlead.agent.v1.OlderConnections
-	2,  // 3: fairlead.agent.v1.Report.notices:type_name -> fairlead.agent.v1.CaptureProblem
-	7,  // 4: fairlead.agent.v1.OlderConnections.policy:type_name -> fairlead.agent.v1.PolicyID
-	7,  // 5: fairlead.agent.v1.CaptureProblem.policies:type_name -> fairlead.agent.v1.PolicyID
-	7,  // 6: fairlead.agent.v1.Traffic.policy:type_name -> fairlead.agent.v1.PolicyID
-	6,  // 7: fairlead.agent.v1.Traffic.counts:type_name -> fairlead.agent.v1.Counts
-	5,  // 8: fairlead.agent.v1.Traffic.tls_failures:type_name -> fairlead.agent.v1.TLSFailure
-	4,  // 9: fairlead.agent.v1.Traffic.dry_run:type_name -> fairlead.agent.v1.DryRun
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	5,  // 0: fairlead.agent.v1.Report.traffic:type_name -> fairlead.agent.v1.Traffic
+	4,  // 1: fairlead.agent.v1.Report.problems:type_name -> fairlead.agent.v1.CaptureProblem
+	3,  // 2: fairlead.agent.v1.Report.older:type_name -> fairlead.agent.v1.OlderConnections
+	4,  // 3: fairlead.agent.v1.Report.notices:type_name -> fairlead.agent.v1.CaptureProblem
+	2,  // 4: fairlead.agent.v1.Report.flows:type_name -> fairlead.agent.v1.Flow
+	9,  // 5: fairlead.agent.v1.Flow.policy:type_name -> fairlead.agent.v1.PolicyID
+	0,  // 6: fairlead.agent.v1.Flow.protocol:type_name -> fairlead.agent.v1.FlowProtocol
+	9,  // 7: fairlead.agent.v1.OlderConnections.policy:type_name -> fairlead.agent.v1.PolicyID
+	9,  // 8: fairlead.agent.v1.CaptureProblem.policies:type_name -> fairlead.agent.v1.PolicyID
+	9,  // 9: fairlead.agent.v1.Traffic.policy:type_name -> fairlead.agent.v1.PolicyID
+	8,  // 10: fairlead.agent.v1.Traffic.counts:type_name -> fairlead.agent.v1.Counts
+	7,  // 11: fairlead.agent.v1.Traffic.tls_failures:type_name -> fairlead.agent.v1.TLSFailure
+	6,  // 12: fairlead.agent.v1.Traffic.dry_run:type_name -> fairlead.agent.v1.DryRun
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_report_proto_init() }
@@ -954,13 +1173,14 @@ func file_report_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_report_proto_rawDesc), len(file_report_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   7,
+			NumEnums:      1,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_report_proto_goTypes,
 		DependencyIndexes: file_report_proto_depIdxs,
+		EnumInfos:         file_report_proto_enumTypes,
 		MessageInfos:      file_report_proto_msgTypes,
 	}.Build()
 	File_report_proto = out.File

@@ -97,7 +97,7 @@ func (x *Exchange) AcquireBeside(r *upstream.Request, a call.Action) (l upstream
 func (x *Exchange) DialBeside(r *upstream.Request) *Dialling {
 	return &Dialling{
 		Request: r, Pool: x.Route.Pool, Route: x.Route, Plan: x.Plan, Secured: x.Route.Secured() && !x.Unsecured,
-		ConnectTimeout: x.ConnectTimeout, Now: x.Now,
+		Client: x.Client, ConnectTimeout: x.ConnectTimeout, Now: x.Now,
 	}
 }
 

@@ -18,6 +18,8 @@ type Dialling struct {
 	Pool    *upstream.Pool
 	Route   *routes.Route // nil: no policy governs the call
 	Plan    *routes.Plan
+	// Client is whose call it is for.
+	Client *Client
 	// Secured: there is a handshake.
 	Secured bool
 	// ConnectTimeout bounds connecting where the policy does not; zero: nothing does.
@@ -54,6 +56,7 @@ func (d *Dialling) limits() (end time.Time, late error) {
 
 // Dial makes the connection. Another address of its name may be faster, if the policy lets the call go there.
 func (d *Dialling) Dial(ctx context.Context) (upstream.Lease, error) {
+	d.Request.Turn = d.Client.Share.Turn
 	return dial(ctx, d.Pool, d.Request, d.Route, d.Plan.Settings.Retry.AvoidPreviousEndpoints)
 }
 
@@ -69,7 +72,7 @@ func dial(ctx context.Context, pool *upstream.Pool, q *upstream.Request, r *rout
 func (x *Exchange) dial(a call.Action, until time.Time) (l upstream.Lease, next call.Action) {
 	d := Dialling{
 		Request: &x.slot, Pool: x.AttemptRoute().Pool, Route: x.AttemptRoute(), Plan: x.Plan, Secured: x.AttemptRoute().Secured() && !x.Unsecured,
-		ConnectTimeout: x.ConnectTimeout, Now: x.Now, Until: until,
+		Client: x.Client, ConnectTimeout: x.ConnectTimeout, Now: x.Now, Until: until,
 	}
 	end, late := d.limits()
 	there := NewWhileThere(x.Client, end, late)

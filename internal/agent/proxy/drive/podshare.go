@@ -17,15 +17,16 @@ type PodShare struct {
 	Replay *resilience.MemoryShare
 	// Requests and Responses are of one share of Heads.
 	Requests, Responses HeadMemory
-	// Turns are its turns at the processors.
+	// Turns are its turns at the processors. Turn is Turns.Enter.
 	Turns *turns.Pod
+	Turn  func()
 }
 
 // NewPodShare returns the part of one more pod. flooded is called when its memory does not suffice for a head; it must not block.
 func NewPodShare(of Shared, flooded func(Side, Flood)) *PodShare {
-	heads := of.Heads.Share()
+	heads, pod := of.Heads.Share(), of.Turns.Pod()
 	return &PodShare{
-		Replay: of.Replay.Share(), Requests: HeadMemory{heads, ClientSide, flooded}, Responses: HeadMemory{heads, ServerSide, flooded}, Turns: of.Turns.Pod(),
+		Replay: of.Replay.Share(), Requests: HeadMemory{heads, ClientSide, flooded}, Responses: HeadMemory{heads, ServerSide, flooded}, Turns: pod, Turn: pod.Enter,
 	}
 }
 

@@ -19,7 +19,7 @@ func Speaks(ctx context.Context, r *routes.Route, client *Client, pinned bool) s
 		}
 		limits := &r.Base().Timeouts
 		q := upstream.Request{
-			Original: r.Connects(client.Original), Pinned: pinned, Fresh: true, Either: true, Client: client.ID,
+			Original: r.Connects(client.Original), Pinned: pinned, Fresh: true, Either: true, Client: client.ID, Turn: client.Share.Turn,
 			ConnectTimeout: limits.Connect, HandshakeTimeout: limits.TLSHandshake, Wake: func() {},
 		}
 		if answer, _ := r.Pool.Acquire(time.Now(), &q); answer != upstream.Dial {

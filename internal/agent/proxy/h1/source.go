@@ -13,6 +13,9 @@ func (s *Session) More() error { return s.in.reader.More() }
 // SetReadDeadline sets when More fails with os.ErrDeadlineExceeded; zero: never.
 func (s *Session) SetReadDeadline(t time.Time) error { return s.in.SetReadDeadline(t) }
 
+// Preload says what was read of the connection before the session got it.
+func (s *Session) Preload(read []byte) { s.in.reader.Preload(read) }
+
 // Prefix returns what was read of a connection that is to be passed on after Serve.
 func (s *Session) Prefix() []byte { return s.prefix }
 

@@ -15,7 +15,7 @@ import (
 func (s *Session) connect(x *stream) {
 	d := &drive.Dialling{
 		Request: &x.slot, Pool: x.pool, Route: x.governing, Plan: x.plan, Secured: x.secured,
-		ConnectTimeout: s.driver.ConnectTimeout, Now: s.now, Until: x.until,
+		Client: s.client, ConnectTimeout: s.driver.ConnectTimeout, Now: s.now, Until: x.until,
 	}
 	var ctx context.Context
 	ctx, x.cancel = d.Context()
@@ -38,7 +38,7 @@ func (s *Session) dial(ctx context.Context, x *stream, d *drive.Dialling) {
 	now := time.Now()
 	flushed(func(b *batch) {
 		if err == nil {
-			u := s.driver.adopt(l, s.client.Pod, &d.Plan.Settings.Pool, now, b)
+			u := s.driver.adopt(l, s.client, &d.Plan.Settings.Pool, now, b)
 			// Read from when the attempt has begun, so that it hears of what ends the connection, however soon that comes.
 			defer func() { go u.run() }()
 		}
@@ -47,8 +47,8 @@ func (s *Session) dial(ctx context.Context, x *stream, d *drive.Dialling) {
 }
 
 // adopt begins to use a connection that was made, by whoever waits for it too. It is still to be run.
-func (d *Driver) adopt(l upstream.Lease, pod string, limits *policy.Pool, now time.Time, b *batch) *serverConn {
-	u := newServerConn(d, l.Conn, pod, limits, now)
+func (d *Driver) adopt(l upstream.Lease, client *drive.Client, limits *policy.Pool, now time.Time, b *batch) *serverConn {
+	u := newServerConn(d, l.Conn, client, limits, now)
 	u.touched(b)
 	l.SetCapacity(l.Expected()) // until the server has said how many
 	return u

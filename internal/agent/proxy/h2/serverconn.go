@@ -61,8 +61,8 @@ type holder struct {
 }
 
 // newServerConn begins to use a connection that was made.
-func newServerConn(d *Driver, c *upstream.Conn, pod string, p *policy.Pool, now time.Time) *serverConn {
-	u := &serverConn{driver: d, conn: c, account: d.buffers.of(pod), now: now, peer: http2.InitialSettings(), nextID: 1, attempts: map[uint32]holder{}}
+func newServerConn(d *Driver, c *upstream.Conn, client *drive.Client, p *policy.Pool, now time.Time) *serverConn {
+	u := &serverConn{driver: d, conn: c, account: d.buffers.of(client.Pod), now: now, peer: http2.InitialSettings(), nextID: 1, attempts: map[uint32]holder{}}
 	u.parser.Init(http2.Client)
 	own := http2.InitialSettings()
 	own.EnablePush, own.InitialWindowSize = false, streamWindow
@@ -75,6 +75,7 @@ func newServerConn(d *Driver, c *upstream.Conn, pod string, p *policy.Pool, now 
 	u.out.init(c.Conn, &u.mu, u.resume)
 	u.out.panicked = d.Panicked
 	u.out.whenCut = func() { d.Flooded(drive.ServerSide, drive.FloodStalled) }
+	u.in.turns = client.Share.Turns
 	u.in.account, u.out.account = u.account, u.account
 	u.ping.start(u, p.PingInterval, p.PingTimeout, now)
 	b := append(u.out.buffer(), http2.Preface...)

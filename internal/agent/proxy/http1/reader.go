@@ -67,6 +67,18 @@ func NewReader(src io.Reader) *Reader {
 // Init makes r, which is zero, what NewReader returns.
 func (r *Reader) Init(src io.Reader) { r.src = src }
 
+// MaxPreload is the most that Preload takes: a head that the reader would accept.
+const MaxPreload = MaxLine + MaxFields
+
+// Preload has p be what the source was read of before the Reader, which has read nothing yet. At most MaxPreload bytes.
+func (r *Reader) Preload(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	r.buf = getBuffer(len(p) + minRoom)
+	r.end = copy(r.buf.data, p)
+}
+
 // Account has the memory of heads beyond the first 4 KiB come from m, until the next Account. It is for a Reader between two messages.
 func (r *Reader) Account(m Memory) { r.memory = m }
 

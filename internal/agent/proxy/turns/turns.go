@@ -1,6 +1,7 @@
 package turns
 
 import (
+	"encoding/binary"
 	"os"
 	"runtime"
 	"sync"
@@ -60,6 +61,9 @@ func (t *Turns) Init() error {
 // Rounds is how many times it has been looked who else is ready.
 func (t *Turns) Rounds() uint32 { return t.round.Load() }
 
+// Quantum is how many steps a pod may take between two of those looks.
+func (t *Turns) Quantum() uint32 { return t.quantum }
+
 // Pod returns the part of one more pod, which is to be left when it takes no steps any more.
 func (t *Turns) Pod() *Pod {
 	t.pods.Add(1)
@@ -115,27 +119,26 @@ func (p *Pod) Await() {
 	}
 }
 
-// run begins a round whenever the poller has found everything that was ready: it waits for an event of its own, which is found behind what was ready
-// before.
+// run begins a round whenever the poller was asked what is ready and all of that has run: it waits for an event of its own, which the poller reports
+// together with what was ready before, and then lets go first whatever can run.
 func (t *Turns) run() {
 	for more := true; more; {
 		t.asked = false
 		_ = t.raw.Read(t.step) // fails only when the event is closed
+		runtime.Gosched()      // behind all that the poller has reported: who is let go on goes before that otherwise
 		more = t.nextRound()
 	}
 }
 
-// look sets the event the first time, which the poller finds behind what was ready before; then it is reset. It is called by the poller's rules: what
-// happens after its first call wakes it.
+// look sets the event the first time, which has the poller report it. Nobody resets it: the poller reports it whenever it is set anew.
 func (t *Turns) look(fd uintptr) (found bool) {
-	var count [8]byte
 	if t.asked {
-		_, _ = unix.Read(int(fd), count[:])
 		return true
 	}
 	t.asked = true
-	count[0] = 1
-	_, _ = unix.Write(int(fd), count[:]) // cannot fail: nobody else writes
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	_, _ = unix.Write(int(fd), one[:]) // fails when they come to 2^64
 	return false
 }
 

@@ -1,6 +1,8 @@
 package turns
 
 import (
+	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -96,5 +98,57 @@ func TestNobodyWaitsForEver(t *testing.T) {
 	}
 	if turns.round.Load() == 0 {
 		t.Error("nobody has waited")
+	}
+}
+
+// However much a pod floods, another one for which something has arrived goes on before the next round: it waits for no more than one quantum, which is
+// counted here in the flood's steps, on one processor. A few times it may be more: where the kernel stops the very thread that has fetched the arrival.
+func TestAQuietPodWaitsForOneQuantum(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	turns := build(t)
+	flooding, quiet := turns.Pod(), turns.Pod()
+	defer flooding.Leave()
+	defer quiet.Leave()
+	arrived, arrive, err := os.Pipe() // the poller watches it like a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer arrived.Close()
+	defer arrive.Close()
+	var steps, before atomic.Int64 // of the flood; and how many there were when something arrived last
+	var stop atomic.Bool
+	var others sync.WaitGroup
+	const callers, arrivals = 200, 500
+	for range callers {
+		others.Go(func() {
+			for !stop.Load() {
+				flooding.Enter()
+				steps.Add(1)
+			}
+		})
+	}
+	next := make(chan struct{})
+	others.Go(func() {
+		for range next {
+			before.Store(steps.Load())
+			_, _ = arrive.Write([]byte{1})
+		}
+	})
+	late := 0
+	for range arrivals {
+		next <- struct{}{}
+		if _, err := arrived.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		quiet.Enter()
+		if steps.Load()-before.Load() > quantum {
+			late++
+		}
+	}
+	stop.Store(true)
+	close(next)
+	others.Wait()
+	if late > arrivals/10 {
+		t.Errorf("the quiet pod has waited %d of %d times for more than a quantum of the flood's steps", late, arrivals)
 	}
 }

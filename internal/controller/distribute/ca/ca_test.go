@@ -127,7 +127,7 @@ func TestWhoReadTheBundleAnHourAgoTrustsWhatIsServedNow(t *testing.T) {
 func TestAServingCertificateIsRenewedInTime(t *testing.T) {
 	v := new(memory)
 	k := newRenewer(t, v)
-	if _, err := k.Certificate(nil); err == nil {
+	if _, err := k.Certificate(nil); err == nil || k.Expires() != 0 {
 		t.Error("a certificate before the first refresh")
 	}
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -147,6 +147,18 @@ func TestAServingCertificateIsRenewedInTime(t *testing.T) {
 	}
 	if second := issued(17 * time.Hour); second == first || !second.Leaf.NotAfter.Equal(now.Add(17*time.Hour+LeafLifetime)) {
 		t.Error("not renewed with less than a third of its life left")
+	}
+	if got, want := k.Expires(), now.Add(Lifetime).Unix(); got != want {
+		t.Errorf("the authority that signs ends at %d, want %d", got, want)
+	}
+	// Its successor does once it has been published for long enough.
+	issued(Lifetime - RenewBefore + time.Hour)
+	if got, want := k.Expires(), now.Add(Lifetime).Unix(); got != want {
+		t.Errorf("a successor that has just been published signs: %d, want %d", got, want)
+	}
+	issued(Lifetime - RenewBefore + time.Hour + Overlap)
+	if got, want := k.Expires(), now.Add(2*Lifetime-RenewBefore+time.Hour).Unix(); got != want {
+		t.Errorf("its successor ends at %d, want %d", got, want)
 	}
 }
 

@@ -43,6 +43,7 @@ type Renewer struct {
 	opts    Options     // immutable after New
 	known   Authorities // used by Refresh alone
 	serving atomic.Pointer[tls.Certificate]
+	expires atomic.Int64
 }
 
 // New returns a renewer that Run starts.
@@ -64,6 +65,9 @@ func (k *Renewer) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	return c, nil
 }
+
+// Expires returns when the authority that signs ends, in Unix seconds; 0 if none is known yet.
+func (k *Renewer) Expires() int64 { return k.expires.Load() }
 
 // Run keeps everything current until ctx ends. It belongs on every replica.
 func (k *Renewer) Run(ctx context.Context) error {
@@ -96,6 +100,9 @@ func (k *Renewer) Refresh(ctx context.Context, now time.Time) error {
 		return errors.Join(fmt.Errorf("publish bundle: %w", err), k.renewServing(ctx, k.known, now))
 	}
 	k.known = as
+	if signer, err := as.signer(streams, now); err == nil {
+		k.expires.Store(signer.cert.NotAfter.Unix())
+	}
 	return k.renewServing(ctx, as, now)
 }
 

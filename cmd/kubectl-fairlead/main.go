@@ -1,0 +1,28 @@
+// Command kubectl-fairlead is a plugin of kubectl that shows what fairlead does: kubectl fairlead.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"fairlead.dev/fairlead/internal/cli"
+	"fairlead.dev/fairlead/internal/cli/output"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
+	err := cli.New(streams).ExecuteContext(ctx)
+	if cli.Reports(err) {
+		fmt.Fprintln(os.Stderr, "error: "+output.Lines(err.Error()))
+	}
+	return cli.ExitStatus(err)
+}

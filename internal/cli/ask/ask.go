@@ -1,0 +1,218 @@
+// Package ask reaches the live API of the manager and the agents through the API server, with the rights of who runs a command: list on pods and
+// create on pods/portforward, in the namespace that fairlead runs in.
+package ask
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/internal/cli/kube"
+	"fairlead.dev/fairlead/internal/cli/output"
+)
+
+const (
+	// managerPort and agentPort are where the live API is, on the pods' loopback addresses.
+	managerPort = 8082
+	agentPort   = 9464
+	// maxAtOnce bounds how many agents are asked at the same time.
+	maxAtOnce = 32
+	// maxAnswer and maxWhy bound what is read.
+	maxAnswer = 256 << 20
+	maxWhy    = 4 << 10
+)
+
+// Reach returns a client whose requests all go to a port of a pod, and what ends it.
+type Reach func(pod *corev1.Pod, port uint16) (*http.Client, func(), error)
+
+// Asker asks pods.
+type Asker struct {
+	env    *kube.Env
+	client client.Reader
+	reach  Reach
+}
+
+// New returns an Asker; reach is nil but in tests.
+func New(env *kube.Env, c client.Reader, reach Reach) *Asker {
+	if reach == nil {
+		reach = func(pod *corev1.Pod, port uint16) (*http.Client, func(), error) {
+			p, err := env.PodPort(pod.Namespace, pod.Name, port)
+			if err != nil {
+				return nil, nil, err
+			}
+			c := p.Client()
+			return c, func() { c.CloseIdleConnections(); _ = p.Close() }, nil
+		}
+	}
+	return &Asker{env, c, reach}
+}
+
+// refusal is an answer that is none.
+type refusal struct {
+	status int
+	why    string
+}
+
+func (r *refusal) Error() string { return r.why }
+
+// request sends a request to a pod, whose answer the caller reads and then ends.
+func (a *Asker) request(ctx context.Context, pod *corev1.Pod, port uint16, path string, query url.Values) (io.Reader, func(), error) {
+	c, end, err := a.reach(pod, port)
+	if err != nil {
+		return nil, nil, err
+	}
+	u := url.URL{Scheme: "http", Host: "localhost", Path: path, RawQuery: query.Encode()}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		end()
+		return nil, nil, fmt.Errorf("ask pod %s: %w", pod.Name, unwrapped(err))
+	}
+	ended := func() { _ = res.Body.Close(); end() }
+	if res.StatusCode != http.StatusOK {
+		defer ended()
+		why, _ := io.ReadAll(io.LimitReader(res.Body, maxWhy)) // whatever could be read of it
+		text := strings.TrimSpace(string(why))
+		if res.StatusCode == http.StatusNotFound && strings.HasPrefix(text, "404 page") {
+			text = "it has no " + path + ": it is of an earlier version"
+		}
+		return nil, nil, &refusal{res.StatusCode, fmt.Sprintf("pod %s: %s", pod.Name, output.Text(text))}
+	}
+	return res.Body, ended, nil
+}
+
+// unwrapped returns what has failed, without the address that the request had, which is none.
+func unwrapped(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+// Manager asks the manager that leads, and reads its answer into to.
+func (a *Asker) Manager(ctx context.Context, path string, query url.Values, to any) error {
+	pods, err := a.env.ManagerPods(ctx, a.client)
+	if err != nil {
+		return err
+	}
+	err = errors.New("no pod of the manager runs in namespace " + a.env.System + ": say where fairlead is with --fairlead-namespace")
+	for i := range pods {
+		if pods[i].Status.Phase != corev1.PodRunning {
+			continue
+		}
+		var r *refusal
+		if err = a.read(ctx, &pods[i], managerPort, path, query, to); err == nil || errors.As(err, &r) && r.status != http.StatusServiceUnavailable {
+			return err
+		}
+	}
+	return err
+}
+
+func (a *Asker) read(ctx context.Context, pod *corev1.Pod, port uint16, path string, query url.Values, to any) error {
+	from, end, err := a.request(ctx, pod, port, path, query)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := json.NewDecoder(io.LimitReader(from, maxAnswer)).Decode(to); err != nil {
+		return fmt.Errorf("read what pod %s says: %w", pod.Name, err)
+	}
+	return nil
+}
+
+// AgentsOn returns the running agents of a node, or of all if it is empty.
+func (a *Asker) AgentsOn(ctx context.Context, node string) ([]corev1.Pod, error) {
+	pods, err := a.env.AgentPods(ctx, a.client)
+	if err != nil {
+		return nil, err
+	}
+	var out []corev1.Pod
+	for i := range pods {
+		if pods[i].Status.Phase == corev1.PodRunning && (node == "" || pods[i].Spec.NodeName == node) {
+			out = append(out, pods[i])
+		}
+	}
+	if len(out) == 0 && node != "" {
+		return nil, fmt.Errorf("no agent runs on node %s", node)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no agent runs in namespace %s: say where fairlead is with --fairlead-namespace", a.env.System)
+	}
+	return out, nil
+}
+
+// Agents asks agents, and returns what those answer that do, in the order of pods, and why others do not.
+func Agents[T any](ctx context.Context, a *Asker, pods []corev1.Pod, path string, query url.Values) (answers []T, failed []error) {
+	all, errs := make([]T, len(pods)), make([]error, len(pods))
+	var group errgroup.Group
+	group.SetLimit(maxAtOnce)
+	for i := range pods {
+		group.Go(func() error {
+			errs[i] = a.read(ctx, &pods[i], agentPort, path, query, &all[i])
+			return nil
+		})
+	}
+	_ = group.Wait() // nobody returns an error
+	for i := range pods {
+		if errs[i] != nil {
+			failed = append(failed, errs[i])
+		} else {
+			answers = append(answers, all[i])
+		}
+	}
+	return answers, failed
+}
+
+// Lines asks agents for streams of lines, each a JSON value, and calls each with what comes, one at a time, until all have ended or ctx ends. It
+// returns why streams ended that were not to.
+func Lines[T any](ctx context.Context, a *Asker, pods []corev1.Pod, path string, query url.Values, each func(T)) error {
+	var mu sync.Mutex
+	errs := make([]error, len(pods))
+	var wg sync.WaitGroup
+	for i := range pods {
+		wg.Go(func() {
+			errs[i] = lines(ctx, a, &pods[i], path, query, func(v T) {
+				mu.Lock()
+				defer mu.Unlock()
+				each(v)
+			})
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return errors.Join(errs...)
+}
+
+func lines[T any](ctx context.Context, a *Asker, pod *corev1.Pod, path string, query url.Values, each func(T)) error {
+	from, end, err := a.request(ctx, pod, agentPort, path, query)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for d := json.NewDecoder(from); ; {
+		var v T
+		if err := d.Decode(&v); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("the stream of pod %s: %w", pod.Name, unwrapped(err))
+		}
+		each(v)
+	}
+}

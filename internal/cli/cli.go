@@ -1,0 +1,58 @@
+// Package cli is kubectl fairlead: the root of its commands. Each command lives in a package of its own, and is registered in New.
+package cli
+
+import (
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"fairlead.dev/fairlead/internal/cli/breakers"
+	"fairlead.dev/fairlead/internal/cli/describe"
+	"fairlead.dev/fairlead/internal/cli/diff"
+	"fairlead.dev/fairlead/internal/cli/endpoints"
+	"fairlead.dev/fairlead/internal/cli/explain"
+	"fairlead.dev/fairlead/internal/cli/kube"
+	"fairlead.dev/fairlead/internal/cli/run"
+	"fairlead.dev/fairlead/internal/cli/status"
+	"fairlead.dev/fairlead/internal/cli/tap"
+	"fairlead.dev/fairlead/internal/cli/top"
+)
+
+// New returns the command line, which reads and writes streams.
+func New(streams genericiooptions.IOStreams) *cobra.Command { return root(kube.NewEnv(streams)) }
+
+func root(env *kube.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "fairlead",
+		Short: "Look at outbound call policies, and at what becomes of calls",
+		Long: `kubectl fairlead shows what fairlead does with the outbound calls of pods: which policies are in force, which of them would govern a call, and
+what became of calls. It takes all of kubectl's flags, and has no rights but those of who runs it.`,
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl fairlead"},
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          kube.NoArguments,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.SetIn(env.In)
+	cmd.SetOut(env.Out)
+	cmd.SetErr(env.ErrOut)
+	env.AddFlags(cmd.PersistentFlags())
+	_ = cmd.RegisterFlagCompletionFunc("namespace", env.CompleteNamespaces())
+	cmd.AddCommand(commands(env)...)
+	return cmd
+}
+
+// commands are those of the root, in no order: help sorts them.
+func commands(env *kube.Env) []*cobra.Command {
+	return []*cobra.Command{
+		breakers.New(env),
+		describe.New(env),
+		diff.New(env),
+		endpoints.New(env),
+		explain.New(env),
+		newVersion(env),
+		run.New(nil),
+		status.New(env),
+		tap.New(env),
+		top.New(env),
+	}
+}

@@ -1,0 +1,95 @@
+package endpoints
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fairlead.dev/fairlead/internal/cli/ask/asktest"
+	"fairlead.dev/fairlead/internal/liveapi"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// agent answers that one of two endpoints is ejected.
+func agent(node string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		liveapi.Answer(w, liveapi.List[liveapi.Endpoints]{Node: node, At: now, Items: []liveapi.Endpoints{
+			{Policy: "shop/payments", Destination: "shop/payments:80", Endpoints: []liveapi.Endpoint{
+				{Address: netip.MustParseAddrPort("10.0.0.1:80"), Outstanding: 4, Judged: []liveapi.EndpointBreaker{{State: "closed", Weight: 1}}},
+				{Address: netip.MustParseAddrPort("10.0.0.2:80"), Judged: []liveapi.EndpointBreaker{
+					{State: "open", Ejections: 2, Since: now.Add(-20 * time.Second), Until: now.Add(10 * time.Second)},
+				}},
+			}},
+			{Policy: "shop/search", Destination: "shop/search:80", Endpoints: []liveapi.Endpoint{{Address: netip.MustParseAddrPort("10.0.0.9:80")}}},
+		}})
+	})
+}
+
+func run1(t *testing.T, c *asktest.Cluster, args ...string) error {
+	t.Helper()
+	cmd := newCommand(c.Env, c.Reach)
+	cmd.SetArgs(args)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	return cmd.ExecuteContext(context.Background())
+}
+
+func rows(s string) (out []string) {
+	for l := range strings.Lines(s) {
+		out = append(out, strings.Join(strings.Fields(l), " "))
+	}
+	return out
+}
+
+func TestEndpointsOfAllNodesAreATable(t *testing.T) {
+	c := asktest.New(t)
+	c.Add("fairlead-agent", "agent-2", "node-2", agent("node-2"))
+	c.Add("fairlead-agent", "agent-1", "node-1", agent("node-1"))
+	c.Add("fairlead-agent", "agent-3", "node-3", http.NotFoundHandler())
+	if err := run1(t, c); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"POLICY DESTINATION ENDPOINT NODE STATE WEIGHT OUTSTANDING EJECTIONS FOR",
+		"shop/payments shop/payments:80 10.0.0.1:80 node-1 in 1 4 0 -",
+		"shop/payments shop/payments:80 10.0.0.1:80 node-2 in 1 4 0 -",
+		"shop/payments shop/payments:80 10.0.0.2:80 node-1 ejected 0 0 2 20s",
+		"shop/payments shop/payments:80 10.0.0.2:80 node-2 ejected 0 0 2 20s",
+		"shop/search shop/search:80 10.0.0.9:80 node-1 not judged - 0 - -",
+		"shop/search shop/search:80 10.0.0.9:80 node-2 not judged - 0 - -",
+	}
+	if diff := cmp.Diff(want, rows(c.Out.String())); diff != "" {
+		t.Error(diff)
+	}
+	if !strings.Contains(c.Err.String(), "not among it: pod agent-3") {
+		t.Errorf("of the agent that does not answer there is %q", c.Err)
+	}
+}
+
+func TestTheEjectedAreChosen(t *testing.T) {
+	c := asktest.New(t)
+	c.Add("fairlead-agent", "agent-1", "node-1", agent("node-1"))
+	c.Add("fairlead-agent", "agent-2", "node-2", agent("node-2"))
+	if err := run1(t, c, "shop/payments", "--ejected", "--node", "node-2", "-o", "wide", "--no-headers"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"shop/payments shop/payments:80 10.0.0.2:80 node-2 ejected 0 0 2 20s 10s - -"}, rows(c.Out.String())); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"agent-2:9464 /debug/v1/endpoints?policy=shop%2Fpayments"}, c.Asked); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNoAnswerIsAnError(t *testing.T) {
+	c := asktest.New(t)
+	c.Add("fairlead-agent", "agent-1", "node-1", http.NotFoundHandler())
+	if err := run1(t, c); err == nil || !strings.Contains(err.Error(), "it is of an earlier version") {
+		t.Errorf("%v", err)
+	}
+}

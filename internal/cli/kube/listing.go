@@ -1,0 +1,121 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/internal/cli/output"
+)
+
+// Listing holds the flags of a command that lists: which objects, and how to print them.
+type Listing struct {
+	env           *Env
+	AllNamespaces bool
+	Selector      string
+	Output        string
+	NoHeaders     bool
+	Watch         bool
+}
+
+// AddTo adds the flags to a command.
+func (l *Listing) AddTo(cmd *cobra.Command, env *Env) {
+	l.env = env
+	flags := cmd.Flags()
+	flags.BoolVarP(&l.AllNamespaces, "all-namespaces", "A", false, "List across all namespaces")
+	flags.StringVarP(&l.Selector, "selector", "l", "", "Label selector of the policies, such as team=shop,tier!=test")
+	flags.StringVarP(&l.Output, "output", "o", "", "Output format: wide, json, yaml or name")
+	flags.BoolVar(&l.NoHeaders, "no-headers", false, "Leave the head of the table out")
+	flags.BoolVarP(&l.Watch, "watch", "w", false, "After listing, print what changes")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(output.Formats, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// Options returns how to list namespaced objects.
+func (l *Listing) Options() (*client.ListOptions, error) {
+	o := &client.ListOptions{}
+	if l.Selector != "" {
+		s, err := labels.Parse(l.Selector)
+		if err != nil {
+			return nil, fmt.Errorf("--selector: %w: write it as team=shop,tier!=test", err)
+		}
+		o.LabelSelector = s
+	}
+	if l.AllNamespaces {
+		return o, nil
+	}
+	var err error
+	o.Namespace, err = l.env.Namespace()
+	return o, err
+}
+
+// Found is what a listing has found: text, a table below it, and the same as a value for JSON and YAML.
+type Found struct {
+	Text string
+	output.Table
+	Value any
+}
+
+// Run prints what collect finds, and with --watch the rows that change, until ctx ends. What is watched are the policies.
+func (l *Listing) Run(ctx context.Context, c client.WithWatch, collect func(context.Context) (*Found, error)) error {
+	format := output.Format(l.Output)
+	if err := format.Check(output.Wide, output.JSON, output.YAML, output.Name); err != nil {
+		return err
+	}
+	watched, err := l.watch(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer watched.stop()
+	found, err := collect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.print(found, format, !l.NoHeaders); err != nil || !l.Watch {
+		return err
+	}
+	for watched.next(ctx) {
+		now, err := collect(ctx)
+		if err != nil {
+			return err
+		}
+		before, text := found.Rows, found.Text
+		changed := *now
+		changed.Rows = slices.DeleteFunc(slices.Clone(now.Rows), func(r output.Row) bool {
+			return slices.ContainsFunc(before, func(o output.Row) bool { return o.Key == r.Key && slices.Equal(o.Cells, r.Cells) })
+		})
+		found = now
+		if changed.Text == text {
+			if changed.Text = ""; len(changed.Rows) == 0 {
+				continue
+			}
+		}
+		if err := l.print(&changed, format, false); err != nil {
+			return err
+		}
+	}
+	return watched.err
+}
+
+func (l *Listing) print(f *Found, format output.Format, head bool) error {
+	w := l.env.Out
+	switch format {
+	case output.JSON, output.YAML:
+		return output.Value(w, format, f.Value)
+	case output.Name:
+		f.Names(w)
+		return nil
+	case output.None, output.Wide:
+	}
+	fmt.Fprint(w, f.Text)
+	if len(f.Rows) == 0 {
+		if f.None != "" {
+			fmt.Fprintln(l.env.ErrOut, f.None)
+		}
+		return nil
+	}
+	return f.Print(w, format == output.Wide, head)
+}

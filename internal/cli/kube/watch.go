@@ -1,0 +1,99 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+)
+
+// watchAgain is how long it takes until a watch that the server has ended is opened again.
+const watchAgain = time.Second
+
+// watched says when policies change.
+type watched struct {
+	changes chan struct{} // something comes on it after each change
+	failed  chan error
+	err     error
+	stop    func()
+}
+
+// watch watches the policies, if the flags ask for it.
+func (l *Listing) watch(ctx context.Context, c client.WithWatch) (*watched, error) {
+	w := &watched{changes: make(chan struct{}, 1), failed: make(chan error, 2), stop: func() {}}
+	if !l.Watch {
+		return w, nil
+	}
+	options, err := l.Options()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	w.stop = func() {
+		cancel()
+		running.Wait()
+	}
+	for _, list := range []client.ObjectList{&v1alpha1.RetryPolicyList{}, &v1alpha1.ClusterRetryPolicyList{}} {
+		open := func() (watch.Interface, error) { return c.Watch(ctx, list, options) }
+		first, err := open()
+		if err != nil {
+			w.stop()
+			return nil, fmt.Errorf("watch policies: %w", err)
+		}
+		running.Go(func() { w.follow(ctx, first, open) })
+	}
+	return w, nil
+}
+
+// follow passes the events of a watch on, and opens it again when the server ends it, as it does from time to time.
+func (w *watched) follow(ctx context.Context, from watch.Interface, open func() (watch.Interface, error)) {
+	for {
+		w.events(ctx, from)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchAgain):
+		}
+		var err error
+		if from, err = open(); err != nil {
+			w.failed <- fmt.Errorf("watch policies: %w", err)
+			return
+		}
+	}
+}
+
+func (w *watched) events(ctx context.Context, from watch.Interface) {
+	defer from.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-from.ResultChan():
+			if !ok {
+				return
+			}
+		}
+		select {
+		case w.changes <- struct{}{}:
+		default: // which is still to be looked at
+		}
+	}
+}
+
+// next waits for a change. It is false at the end, and err says why if it is not ctx that has ended.
+func (w *watched) next(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case w.err = <-w.failed:
+		return false
+	case <-w.changes:
+		return true
+	}
+}

@@ -1,0 +1,207 @@
+// Package tap is kubectl fairlead tap: calls, shown while they end.
+package tap
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/internal/cli/ask"
+	"fairlead.dev/fairlead/internal/cli/kube"
+	"fairlead.dev/fairlead/internal/cli/output"
+	"fairlead.dev/fairlead/internal/liveapi"
+)
+
+// flags are those of the command.
+type flags struct {
+	all                                             bool
+	workload, policy, host, status, outcome, format string
+	node                                            string
+	rate                                            int
+	lasts                                           time.Duration
+}
+
+// New returns the command.
+func New(env *kube.Env) *cobra.Command { return newCommand(env, nil) }
+
+func newCommand(env *kube.Env, reach ask.Reach) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "tap [POD]",
+		Short: "Show calls while they end, with each of their attempts",
+		Long: `Shows the calls of pods while they end: what was called, what came of it, why it was retried or not, and of each attempt where it went, how it
+ended and how long it took. What is asked for is chosen where the calls end. Calls do not wait for it: what is more than the rate, or than this
+machine takes, is dropped, and how many that were is said. Bodies, header fields and queries are never shown.`,
+		Example: `  kubectl fairlead tap -n shop
+  kubectl fairlead tap checkout-5d9f-x2k --outcome retried
+  kubectl fairlead tap -A --host '*.example.com' --status 5xx -o json | jq .call.tried`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := output.Format(f.format).Check(output.JSON); err != nil {
+				return err
+			}
+			c, err := env.Client()
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), env, c, ask.New(env, c, reach), &f, args)
+		},
+		ValidArgsFunction: env.CompletePods(),
+	}
+	f.addTo(cmd)
+	return cmd
+}
+
+func (f *flags) addTo(cmd *cobra.Command) {
+	set := cmd.Flags()
+	set.BoolVarP(&f.all, "all-namespaces", "A", false, "Show the calls of pods of all namespaces")
+	set.StringVar(&f.workload, "workload", "", "Show the calls of a workload, such as checkout or Deployment/checkout")
+	set.StringVar(&f.policy, "policy", "", "Show the calls that a policy governs: namespace/name, or the name of a ClusterRetryPolicy")
+	set.StringVar(&f.host, "host", "", "Show the calls to a host or address, or to those below *.example.com")
+	set.StringVar(&f.status, "status", "", "Show the calls that were answered with a status, such as 503 or 5xx")
+	set.StringVar(&f.outcome, "outcome", "", "Show the calls that ended so: succeeded, failed, retried, or a kind or retry decision of the access log")
+	set.StringVar(&f.node, "node", "", "Show the calls of one node's pods")
+	set.IntVar(&f.rate, "rate", 0, "Calls per second and node at most, from 1 to 1000 (100 unless set)")
+	set.DurationVar(&f.lasts, "for", 0, "End after a time, an hour at most")
+	set.StringVarP(&f.format, "output", "o", "", "Output format: json, one object a line")
+}
+
+// query is what agents are asked.
+func (f *flags) query(namespace, pod string) url.Values {
+	q := url.Values{}
+	set := func(name, value string) {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	set("namespace", namespace)
+	set("pod", pod)
+	set("workload", f.workload)
+	set("policy", f.policy)
+	set("host", f.host)
+	set("status", f.status)
+	set("outcome", f.outcome)
+	if f.rate > 0 {
+		set("rate", strconv.Itoa(f.rate))
+	}
+	if f.lasts > 0 {
+		set("for", f.lasts.String())
+	}
+	return q
+}
+
+func run(ctx context.Context, env *kube.Env, c client.Reader, a *ask.Asker, f *flags, args []string) error {
+	namespace, err := env.Namespace()
+	if err != nil {
+		return err
+	}
+	pod, node := "", f.node
+	if len(args) > 0 {
+		pod = args[0]
+		var p corev1.Pod
+		if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: pod}, &p); err != nil {
+			return kube.Explain(err, "look for pod "+namespace+"/"+pod)
+		}
+		node = cmp.Or(node, p.Spec.NodeName)
+	}
+	if f.all && pod == "" {
+		namespace = ""
+	}
+	agents, err := a.AgentsOn(ctx, node)
+	if err != nil {
+		return err
+	}
+	return ask.Lines(ctx, a, agents, liveapi.TapPath, f.query(namespace, pod), func(l liveapi.TapLine) { print(env, f, &l) })
+}
+
+// print prints a line of a tap; those that only say that it goes on are for the agent.
+func print(env *kube.Env, f *flags, l *liveapi.TapLine) {
+	if f.format == string(output.JSON) {
+		if l.Call != nil || l.Dropped > 0 {
+			text, err := json.Marshal(l)
+			if err == nil { // it was read as JSON
+				fmt.Fprintln(env.Out, string(text))
+			}
+		}
+		return
+	}
+	if l.Dropped > 0 {
+		fmt.Fprintf(env.ErrOut, "%d more calls of node %s are not shown: ask for fewer, or raise --rate\n", l.Dropped, output.Text(l.Node))
+	}
+	if l.Call != nil {
+		fmt.Fprint(env.Out, text(l))
+	}
+}
+
+// text is a call for people: one line, and one for each attempt if there is more to say than the first does.
+func text(l *liveapi.TapLine) string {
+	c := l.Call
+	var b strings.Builder
+	what := strings.TrimSpace(c.Method + " " + cmp.Or(c.Host, c.To.String()) + c.Path)
+	fmt.Fprintf(&b, "%s %s → %s %s in %s", l.At.Local().Format("15:04:05.000"), output.Text(c.Pod), output.Text(what), output.Text(result(c)), seconds(c.TookSeconds))
+	if c.Decision != "not_needed" {
+		fmt.Fprintf(&b, ", %s", output.Text(c.Decision))
+	}
+	if c.Detail != "" {
+		fmt.Fprintf(&b, ": %s", output.Text(c.Detail))
+	}
+	fmt.Fprintf(&b, " (%s)\n", output.Text(strings.Join(nonEmpty(c.Policy, c.Rule, dryRun(c)), ", ")))
+	if len(c.Tried) < 2 && c.Decision == "not_needed" {
+		return b.String()
+	}
+	for i, t := range c.Tried {
+		endpoint := "nowhere"
+		if t.Endpoint.IsValid() {
+			endpoint = t.Endpoint.String()
+		}
+		fmt.Fprintf(&b, "    %d %s %s %s in %s", i+1, output.Text(t.Start), endpoint, output.Text(t.Result), seconds(t.TookSeconds))
+		if t.Detail != "" {
+			fmt.Fprintf(&b, ": %s", output.Text(t.Detail))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func result(c *liveapi.Call) string {
+	switch {
+	case c.GRPCStatus != "":
+		return c.GRPCStatus
+	case c.Status > 0 && c.Kind != "response":
+		return strconv.Itoa(c.Status) + " " + c.Kind
+	case c.Status > 0:
+		return strconv.Itoa(c.Status)
+	case c.Kind == "response":
+		return "connected"
+	}
+	return c.Kind
+}
+
+func dryRun(c *liveapi.Call) string {
+	if c.DryRun == nil {
+		return ""
+	}
+	return "dry run of " + c.DryRun.Policy + " would " + c.DryRun.Would
+}
+
+func nonEmpty(all ...string) (out []string) {
+	for _, s := range all {
+		if s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(10 * time.Microsecond).String()
+}

@@ -1,0 +1,66 @@
+package changes
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/liveapi"
+)
+
+var began = time.Now()
+
+func shown(list []liveapi.Change) (out []string) {
+	for _, c := range list {
+		out = append(out, fmt.Sprint(c.Kind, " ", c.Policy, c.Node))
+	}
+	return out
+}
+
+func any(*liveapi.Change) bool { return true }
+
+func TestTheLatestChangesComeFirst(t *testing.T) {
+	l := New()
+	for i := range 5 {
+		l.Add(liveapi.Change{At: began.Add(time.Duration(i) * time.Minute), Kind: AgentConnected, Node: fmt.Sprint("n", i)})
+	}
+	if got := fmt.Sprint(shown(l.Since(began.Add(2*time.Minute), 2, any))); got != "[AgentConnected n4 AgentConnected n3]" {
+		t.Error(got)
+	}
+	if got := fmt.Sprint(shown(l.Since(began.Add(3*time.Minute), 9, any))); got != "[AgentConnected n4 AgentConnected n3]" {
+		t.Error(got)
+	}
+	if got := l.Since(began, 9, func(c *liveapi.Change) bool { return c.Node == "n1" }); len(got) != 1 || got[0].Node != "n1" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestOldChangesMakeRoom(t *testing.T) {
+	l := New()
+	for i := range kept + 10 {
+		l.Add(liveapi.Change{At: began.Add(time.Duration(i)), Kind: "K", Note: strings.Repeat("x", 2*maxNote)})
+	}
+	all := l.Since(began, 2*kept, any)
+	if len(all) != kept || all[0].At != began.Add(kept+9) || all[kept-1].At != began.Add(10) || len(all[0].Note) != maxNote {
+		t.Errorf("%d changes from %s to %s", len(all), all[len(all)-1].At, all[0].At)
+	}
+}
+
+// A policy changes when its generation does. What is there when the manager begins is no change, and neither is what is read again.
+func TestEditsOfPolicies(t *testing.T) {
+	l := New()
+	l.PolicySeen(began, "shop/a", 3, true)
+	l.PolicySeen(began, "shop/a", 3, false)
+	l.PolicySeen(began, "shop/a", 4, false)
+	l.PolicySeen(began, "shop/b", 1, false)
+	l.PolicyGone(began, "shop/b")
+	l.PolicyGone(began, "shop/b")
+	if got := fmt.Sprint(shown(l.Since(began, 9, any))); got != "[PolicyDeleted shop/b PolicyChanged shop/b PolicyChanged shop/a]" {
+		t.Error(got)
+	}
+	var none *Log
+	none.Add(liveapi.Change{})
+	none.PolicySeen(began, "a", 1, false)
+	none.PolicyGone(began, "a")
+}

@@ -1,0 +1,155 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/internal/controller/changes"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/inventory"
+	"fairlead.dev/fairlead/internal/controller/live"
+	"fairlead.dev/fairlead/internal/liveapi"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// addressIndex is the cache's index of Services by their cluster IPs.
+const addressIndex = "clusterIP"
+
+// indexService returns the addresses of a Service.
+func indexService(obj client.Object) []string {
+	var all []string
+	for _, ip := range obj.(*corev1.Service).Spec.ClusterIPs {
+		if ip != corev1.ClusterIPNone && ip != "" {
+			all = append(all, ip)
+		}
+	}
+	return all
+}
+
+// ServiceAt returns the Service that has a cluster IP, as namespace/name:port; empty: none has.
+func (c *clusterLookup) ServiceAt(a netip.AddrPort) string {
+	var list corev1.ServiceList
+	// The cache is in memory and has synced: an error here means that the process is ending.
+	err := c.reader.List(context.Background(), &list, client.MatchingFields{addressIndex: a.Addr().String()})
+	if err != nil || len(list.Items) == 0 {
+		return ""
+	}
+	return list.Items[0].Namespace + "/" + list.Items[0].Name + ":" + strconv.Itoa(int(a.Port()))
+}
+
+// liveParts are what the live API answers from.
+type liveParts struct {
+	inventory *inventory.Store // nil: none is kept
+	changes   *changes.Log
+}
+
+func newLiveParts(o *Options) (*liveParts, error) {
+	if o.InventoryFlows < 0 || o.InventoryFlows > maxInventoryFlows {
+		return nil, fmt.Errorf("controller: an inventory of %d flows is not possible; set --inventory-flows from 1 to %d, or to 0 for none", o.InventoryFlows, maxInventoryFlows)
+	}
+	p := &liveParts{changes: changes.New()}
+	if o.InventoryFlows > 0 {
+		p.inventory = inventory.New(o.InventoryFlows, time.Now())
+	}
+	return p, nil
+}
+
+// maxInventoryFlows bounds the memory of the inventory, to half a gigabyte.
+const maxInventoryFlows = 20_000
+
+// storeOptions are those of the store, from which the live API hears of agents.
+func (p *liveParts) storeOptions(notify func(profiles []string), acknowledged prometheus.Observer) distribute.StoreOptions {
+	o := distribute.StoreOptions{Notify: notify, Acknowledged: func(d time.Duration) { acknowledged.Observe(d.Seconds()) }}
+	if p.inventory != nil {
+		o.Flows = p.inventory.Add
+	}
+	o.AgentChanged = func(node, version string, connected bool) {
+		c := liveapi.Change{At: time.Now(), Kind: changes.AgentGone, Node: node, Note: version}
+		if connected {
+			c.Kind = changes.AgentConnected
+		}
+		p.changes.Add(c)
+	}
+	return o
+}
+
+// addLive adds the live API, on every replica: those that do not lead say so.
+func (m *Manager) addLive(p *liveParts, store *distribute.Store, lookup *clusterLookup) error {
+	if err := m.manager.GetFieldIndexer().IndexField(context.Background(), &corev1.Service{}, addressIndex, indexService); err != nil {
+		return fmt.Errorf("index Services by address: %w", err)
+	}
+	if p.inventory != nil && m.opts.InventoryMetrics {
+		if err := m.opts.Metrics.Register(&flowMetrics{p.inventory}); err != nil {
+			return fmt.Errorf("register the inventory's metrics: %w", err)
+		}
+	}
+	if m.opts.LiveAddress == "" || m.opts.LiveAddress == "0" {
+		return nil
+	}
+	h := live.Handler(live.Options{Store: store, Inventory: p.inventory, Changes: p.changes, ServiceAt: lookup.ServiceAt})
+	return m.manager.Add(onEveryReplica{func(ctx context.Context) error { return live.Serve(ctx, m.opts.LiveAddress, h) }})
+}
+
+// recordingChanges records Events, and notes those about policies as changes.
+type recordingChanges struct {
+	events.EventRecorder
+	log *changes.Log
+}
+
+// Eventf implements events.EventRecorder.
+func (r recordingChanges) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
+	r.EventRecorder.Eventf(regarding, related, kind, reason, action, note, args...)
+	if o, err := meta.Accessor(regarding); err == nil {
+		id := policy.ID{Namespace: o.GetNamespace(), Name: o.GetName()}
+		if id.Namespace == "" {
+			id.Kind = policy.KindClusterRetryPolicy
+		}
+		r.log.Add(liveapi.Change{At: time.Now(), Kind: reason, Policy: id.String(), Note: fmt.Sprintf(note, args...)})
+	}
+}
+
+// flowMetrics shows the inventory as metrics.
+type flowMetrics struct{ of *inventory.Store }
+
+var (
+	flowLabels = []string{"caller_namespace", "caller_workload", "destination", "protocol", "policy"}
+	flowCalls  = prometheus.NewDesc("fairlead_inventory_calls_total", "Calls of a workload to a destination, while they are kept apart.", flowLabels, nil)
+	flowFailed = prometheus.NewDesc("fairlead_inventory_failed_calls_total", "Those that did not end well.", flowLabels, nil)
+	flowAgain  = prometheus.NewDesc("fairlead_inventory_retries_total", "Retries of them.", flowLabels, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (flowMetrics) Describe(to chan<- *prometheus.Desc) {
+	to <- flowCalls
+	to <- flowFailed
+	to <- flowAgain
+}
+
+// Collect implements prometheus.Collector. What two policies or two destinations of one policy have in common is one series.
+func (m *flowMetrics) Collect(to chan<- prometheus.Metric) {
+	type key struct {
+		caller                   policy.Caller
+		destination, proto, from string
+	}
+	sums := map[key]policy.FlowCounts{}
+	m.of.Totals(func(f policy.Flow) {
+		k := key{f.Caller, f.Destination, f.Protocol.String(), f.Policy.String()}
+		sums[k] = sums[k].Plus(f.Counts)
+	})
+	for k, n := range sums {
+		labels := []string{k.caller.Namespace, k.caller.Workload, k.destination, k.proto, k.from}
+		to <- prometheus.MustNewConstMetric(flowCalls, prometheus.CounterValue, float64(n.Calls), labels...)
+		to <- prometheus.MustNewConstMetric(flowFailed, prometheus.CounterValue, float64(n.Calls-n.Successes), labels...)
+		to <- prometheus.MustNewConstMetric(flowAgain, prometheus.CounterValue, float64(n.Retries), labels...)
+	}
+}

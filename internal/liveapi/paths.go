@@ -1,0 +1,18 @@
+package liveapi
+
+// What agents answer.
+const (
+	PoliciesPath  = "/debug/v1/policies"
+	BreakersPath  = "/debug/v1/breakers"
+	EndpointsPath = "/debug/v1/endpoints"
+	CapturePath   = "/debug/v1/capture"
+	TapPath       = "/debug/v1/tap"
+)
+
+// What the manager that leads answers.
+const (
+	InventoryPath = "/debug/v1/inventory"
+	TrafficPath   = "/debug/v1/traffic"
+	NodesPath     = "/debug/v1/nodes"
+	ChangesPath   = "/debug/v1/changes"
+)

@@ -1,0 +1,55 @@
+package liveapi
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+)
+
+// Within serves a page to clients in the process's own pod alone, and there to those who have asked for the pod itself: a page of another
+// site that a browser has open, on a machine with a port-forward, gets nothing by having its own name resolve to that machine.
+func Within(page http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if from, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !from.Addr().Unmap().IsLoopback() {
+			http.Error(w, "only for the process's own pod: use kubectl port-forward", http.StatusForbidden)
+			return
+		}
+		if !local(r.Host) {
+			http.Error(w, "only for requests to localhost or to an address of it", http.StatusForbidden)
+			return
+		}
+		page(w, r)
+	}
+}
+
+// local reports whether the Host field of a request is the name of the machine itself.
+func local(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if host == "localhost" {
+		return true
+	}
+	if len(host) > 2 && host[0] == '[' && host[len(host)-1] == ']' {
+		host = host[1 : len(host)-1]
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+// Refuse answers a request that cannot be served, with a sentence that says what to ask instead.
+func Refuse(w http.ResponseWriter, status int, why error) { http.Error(w, why.Error(), status) }
+
+// Answer answers a request.
+func Answer(w http.ResponseWriter, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		Refuse(w, http.StatusInternalServerError, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(append(body, '\n')) // the reader is gone if this fails
+}

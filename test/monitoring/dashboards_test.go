@@ -1,0 +1,73 @@
+package monitoring
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// used is a variable in an expression; those that Grafana sets itself begin with two underscores.
+var used = regexp.MustCompile(`\$\{?(\w+)\}?`)
+
+// TestDashboardsAreWellFormed: every query goes to the data source that the variable names and uses no other variables than there are, and no two
+// panels have one number, or one place.
+func TestDashboardsAreWellFormed(t *testing.T) {
+	uids := map[string]string{}
+	for file, b := range readBoards(t) {
+		if other := uids[b.UID]; other != "" || b.UID == "" {
+			t.Errorf("%s and %s have the uid %q", file, other, b.UID)
+		}
+		uids[b.UID] = file
+		variables := map[string]bool{}
+		for _, v := range b.Templating.List {
+			variables[v.Name] = true
+		}
+		ids, cells := map[int]bool{}, map[[2]int]string{}
+		for _, p := range b.Panels {
+			if ids[p.ID] {
+				t.Errorf("%s: two panels have the number %d", file, p.ID)
+			}
+			ids[p.ID] = true
+			for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
+				for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
+					if other, taken := cells[[2]int{x, y}]; taken || x >= 24 {
+						t.Fatalf("%s: %q lies over %q, or beyond the edge", file, p.Title, other)
+					}
+					cells[[2]int{x, y}] = p.Title
+				}
+			}
+			if p.Type == "row" {
+				continue
+			}
+			if p.Datasource == nil || p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
+				t.Errorf("%s: %q has the data source %v and %d queries", file, p.Title, p.Datasource, len(p.Targets))
+			}
+			for _, q := range p.Targets {
+				if q.Datasource.UID != "${datasource}" {
+					t.Errorf("%s: a query of %q goes to %v", file, p.Title, q.Datasource)
+				}
+				for _, m := range used.FindAllStringSubmatch(q.Expr, -1) {
+					if !variables[m[1]] && !strings.HasPrefix(m[1], "__") {
+						t.Errorf("%s: %q uses $%s, which is no variable of the dashboard", file, p.Title, m[1])
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestEveryDashboardIsApplied: the kustomization names each file, with the label that Grafana's sidecar looks for.
+func TestEveryDashboardIsApplied(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(folder(), "kustomization.yaml"))
+	check(t, err)
+	for file := range readBoards(t) {
+		if !strings.Contains(string(text), "- dashboards/"+file+"\n") {
+			t.Errorf("kustomization.yaml does not name dashboards/%s", file)
+		}
+	}
+	if !strings.Contains(string(text), `grafana_dashboard: "1"`) {
+		t.Error("kustomization.yaml sets no label grafana_dashboard")
+	}
+}

@@ -54,7 +54,7 @@ test-enforcement: ## Each enforced field is held by a test that fails without it
 	go run ./hack/enforcement
 
 .PHONY: test-soak
-test-soak: ## Random policies and faults for a minute, and 100,000 POSTs whose connections break at every byte.
+test-soak: ## Random policies and faults for a minute, each check exercised, and 100,000 POSTs whose connections break at every byte.
 	SOAK_TIME=60s $(GO_TEST) -timeout 15m ./test/soak
 
 .PHONY: soak

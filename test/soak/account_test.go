@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"net/http"
 	"sync"
 	"time"
 )
@@ -16,6 +17,7 @@ type account struct {
 	marked bool   // it says that it is a retry
 	ruled  bool   // a rule of the policy is for it
 	rpc    bool   // a call of gRPC
+	opaque bool   // a connection that is passed through
 	size   int    // of the request's body
 	steps  []step // what servers do with its attempts, in turn; the last one goes on for ever
 	leaves time.Duration
@@ -33,6 +35,7 @@ type account struct {
 	answer  int    // the attempt whose response came, from 0; -1: none
 	got     int    // bytes of the body, or of the message
 	whole   bool   // the body came to its end
+	backup  bool   // the response is the backup's
 	code    int    // of gRPC
 	message bool   // a message came
 	wrong   string // what was not right about what came
@@ -40,6 +43,7 @@ type account struct {
 
 	mu       sync.Mutex
 	receipts []*receipt // guarded by mu until the round is over
+	backups  []*receipt // the same, by the backup
 }
 
 // receipt is one attempt as a server has seen it.
@@ -47,15 +51,29 @@ type receipt struct {
 	attempt  int
 	step     step
 	at       time.Time // when its head had been read
+	heard    time.Time // when it began to read its body
 	read     time.Time // when its body had been read; zero: it was not
 	answers  time.Time // before anything of the response was written
 	answered time.Time // when the response's head was written; zero: it was not
 	last     time.Time // when the writing of the response's last bytes began
+	stalled  time.Time // when it stopped in the middle of the response
+	resumed  time.Time // when it went on
 	whole    bool      // they were written, to somebody who still waited
 	wrong    string    // what was not right about what came
 	key      string
 	ill      bool // by the server that fails them all
+	down     bool // by one of those that all fail at that time
 	conn     *brittleConn
+}
+
+// backedUp begins the account of an attempt at the backup.
+func (a *account) backedUp(conn *brittleConn, key string) *receipt {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	size := a.steps[len(a.steps)-1].size
+	r := &receipt{attempt: backupAttempt, step: step{status: http.StatusOK, size: size}, at: time.Now(), conn: conn, key: key}
+	a.backups = append(a.backups, r)
+	return r
 }
 
 // received begins the account of another attempt.

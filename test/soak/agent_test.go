@@ -97,7 +97,7 @@ type captured struct {
 	at net.Addr
 }
 
-func startPod(t *testing.T, r *round, uid string) *pod {
+func startPod(t *testing.T, r *round, uid string, node *running) *pod {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -108,20 +108,20 @@ func startPod(t *testing.T, r *round, uid string) *pod {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.accepts.Go(func() { p.accept(r) })
+	p.accepts.Go(func() { p.accept(r, node) })
 	return p
 }
 
 // accept gives connections to the agent that runs.
-func (p *pod) accept(r *round) {
+func (p *pod) accept(r *round, node *running) {
 	for {
 		c, err := p.listener.Accept()
 		if err != nil {
 			return
 		}
-		a := r.enter()
-		a.serves.Go(func() { a.proxy.ServeCaptured(p.uid, c, original) })
-		r.left()
+		a := node.enter()
+		a.serves.Go(func() { a.proxy.ServeCaptured(p.uid, c, r.trust.original()) })
+		node.left()
 	}
 }
 
@@ -155,11 +155,21 @@ func (r *running) replace(a *agent) (before *agent) {
 type dialer struct{ round *round }
 
 // Dial implements upstream.Dialer.
-func (dialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", to.String())
+func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
+	if to.Addr() == original.Addr() {
+		behind := *d.round.behind.Load()
+		to = behind[int(d.round.called.Add(1))%len(behind)]
+	}
+	if to == silence {
+		return nil, d.round.waitInVain(ctx)
+	}
+	var nd net.Dialer
+	c, err := nd.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, err
+	}
+	if d.round.narrow() {
+		_ = c.(*net.TCPConn).SetWriteBuffer(4 << 10)
 	}
 	return c.(*net.TCPConn), nil
 }

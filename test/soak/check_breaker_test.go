@@ -32,7 +32,7 @@ type circuit struct {
 // no more calls pass than it says.
 func (r *round) checkBreaker() {
 	b := r.fixed.breaker
-	if b == nil || r.restarts > 0 || r.fixed.ill {
+	if b == nil || r.restarts > 0 || r.fixed.ill || r.fixed.kind == kindForced || r.cluster != nil {
 		return
 	}
 	for _, calls := range r.groups(b.Sharing) {
@@ -139,6 +139,7 @@ func (c *circuit) checkOpenings() {
 				since = s.to
 			}
 		}
+		c.round.covers("an open circuit had to have a cause")
 		at, known := opens[since]
 		if !known {
 			if at = c.earliest(since); c.breaker.ConsecutiveFailures == 0 {

@@ -13,7 +13,7 @@ func (r *round) checkEjection() {
 	}
 	for _, calls := range r.groups(r.fixed.breaker.Sharing) {
 		if from, to, out := r.ejected(calls); out {
-			r.ejections++
+			r.covers("an endpoint had to be left alone")
 			r.checkLeftAlone(calls, from, to)
 		}
 	}

@@ -104,7 +104,7 @@ func TestTheCheckerFindsWhatIsWrong(t *testing.T) {
 			r.accounts[3].reason, r.accounts[3].status, r.accounts[3].answer = "circuit_open", 503, -1
 		},
 		"a reason with another status": func(r *round) { r.accounts[3].reason, r.accounts[3].status, r.accounts[3].answer = "reset", 504, -1 },
-		"a call fails without a cause": func(r *round) { r.calm = true; r.accounts[3].whole = false },
+		"a call fails without a cause": func(r *round) { r.calm, r.fixed.kind = true, kindCalm; r.accounts[3].whole = false },
 		"keys differ": func(r *round) {
 			settings(r).Retry.Idempotency = policy.AnyMethod
 			r.accounts[3].receipts[0].step.status = 503
@@ -219,14 +219,18 @@ func TestTheCheckerFindsWhatIsWrong(t *testing.T) {
 			r.fixed.breaker = &policy.Breaker{ConsecutiveFailures: 1, OpenDuration: time.Second, SuccessesToClose: 1, Probes: 1}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			r := orderly(40)
-			spoil(r)
-			r.check()
-			if r.count.Load() == 0 {
-				t.Error("it found nothing")
-			}
-		})
+		t.Run(name, func(t *testing.T) { finds(t, spoil) })
+	}
+}
+
+// finds has the checker look at a round in which one thing is wrong.
+func finds(t *testing.T, spoil func(r *round)) {
+	t.Helper()
+	r := orderly(40)
+	spoil(r)
+	r.check()
+	if r.count.Load() == 0 {
+		t.Error("it found nothing")
 	}
 }
 

@@ -43,6 +43,7 @@ func (r *round) checkRateFrom(l *policy.RateLimit, from time.Time, calls []*acco
 	}
 	sort.Slice(seen, func(i, j int) bool { return seen[i].Before(seen[j]) })
 	for i, at := range seen {
+		r.covers("a rate was compared")
 		rate, burst := r.fixed.startable()
 		allowed := burst + rate*at.Sub(from).Seconds()
 		if float64(i+1) > allowed*float64(1+r.restarts)+1e-6 { // an agent that has restarted begins with a burst
@@ -85,6 +86,9 @@ func (r *round) checkPlaces(places int, calls []*account) {
 			continue
 		}
 		under[e.call] = true
+		if len(under) == places {
+			r.covers("all places of a limit were taken")
+		}
 		if len(under) > places {
 			r.blameAll(under, "%d calls were under way at once, the limit is %d", len(under), places)
 			return

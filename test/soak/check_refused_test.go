@@ -57,6 +57,9 @@ func (r *round) checkRefusedByRate(l *policy.RateLimit, calls []*account) {
 	slices.SortFunc(begun, time.Time.Compare)
 	slices.SortFunc(until, time.Time.Compare)
 	for _, a := range calls {
+		if a.reason == "rate_limited" {
+			r.covers("a refusal by a rate had to have a cause")
+		}
 		if a.reason == "rate_limited" && a.sends == 1 && !emptied(l, a, begun, until) {
 			r.blame(a, "the limit of %d in %v, burst %d, waits of %v, refused it and was not used up", l.Requests, l.Per, l.Burst, l.MaxWait)
 			return
@@ -91,6 +94,7 @@ func (r *round) checkRefusedPlaces(l *policy.Concurrency, calls []*account) {
 		if a.reason != "rate_limited" || a.sends != 1 {
 			continue
 		}
+		r.covers("a refusal for want of places had to have a cause")
 		need, _ := r.fixed.places()
 		if !a.waited(l.MaxWait) {
 			need += l.MaxQueued

@@ -20,6 +20,7 @@ func (r *round) check() {
 		may := r.possible(a)
 		r.checkAttempts(a, may)
 		r.checkAnswer(a, may)
+		r.checkBackup(a, may)
 		r.checkBudget(a, may)
 		r.checkDeadline(a, may)
 		r.checkEarly(a, may)
@@ -31,6 +32,11 @@ func (r *round) check() {
 	r.checkRefusals()
 	r.checkBreaker()
 	r.checkEjection()
+	r.checkOutage()
+	r.checkCluster()
+	r.checkPassed()
+	r.checkExact()
+	r.checkDials()
 }
 
 // possible are the policies that may have governed a call, with the settings for such calls.
@@ -38,7 +44,7 @@ func (r *round) possible(a *account) (may []*version) {
 	for _, v := range r.versions {
 		if v.from.Before(a.ended) && (v.until.IsZero() || v.until.After(a.begun)) {
 			if a.ruled {
-				v = &version{settings: v.ruled, from: v.from, until: v.until}
+				v = &version{settings: v.ruled, forced: v.forced, from: v.from, until: v.until}
 			}
 			may = append(may, v)
 		}
@@ -56,6 +62,9 @@ func (r *round) checkBytes(a *account) {
 			r.blame(a, "attempt %d: %s", p.attempt, p.wrong)
 		}
 	}
+	if a.backup && len(a.backups) > 0 {
+		r.checkResponse(a, &a.backups[0].step)
+	}
 	if a.answer < 0 {
 		return
 	}
@@ -64,9 +73,14 @@ func (r *round) checkBytes(a *account) {
 		r.blame(a, "it was answered with the response of attempt %d, which no server has seen", a.answer)
 		return
 	}
-	s := a.receipts[i].step
+	r.checkResponse(a, &a.receipts[i].step)
+}
+
+// checkResponse: what the client got is what a server has answered.
+func (r *round) checkResponse(a *account, s *step) {
+	r.covers("a response was compared")
 	if a.rpc {
-		r.checkRPC(a, &s)
+		r.checkRPC(a, s)
 		return
 	}
 	if a.status != s.status {
@@ -90,7 +104,7 @@ func attemptsAllowed(s *policy.Settings, a *account) int {
 	if a.marked && s.Retry.SkipRetried {
 		return 1 + repair
 	}
-	return 1 + s.Retry.MaxRetries + repair
+	return 1 + mostRetries(&s.Retry) + repair
 }
 
 // mayRepeat is the idempotency gate.
@@ -122,7 +136,8 @@ func (r *round) checkAttempts(a *account, may []*version) {
 		if p.key != a.receipts[i+1].key {
 			r.blame(a, "attempts with the keys %q and %q", p.key, a.receipts[i+1].key)
 		}
-		good := p.clean() && (p.step.status == 200 || p.step.status == 404) && p.step.wish == ""
+		r.covers("an attempt had to have failed")
+		good := p.clean() && (p.step.status == 200 || p.step.status == 404) && p.step.wish == "" && p.step.wait == 0 && !overrides(may, p.step.status)
 		if a.rpc { // rule 11
 			good = p.clean() && p.step.message()
 		}
@@ -140,6 +155,7 @@ func (r *round) checkBudget(a *account, may []*version) {
 	if slices.ContainsFunc(may, allows) {
 		return
 	}
+	r.covers("a call had a budget of zero")
 	if n := len(a.receipts); n > 2 {
 		r.blame(a, "servers saw it %d times under a budget of zero", n)
 	}
@@ -170,7 +186,7 @@ func (r *round) checkAnswer(a *account, may []*version) {
 	}
 	want, known := map[string]int{
 		"circuit_open": 503, "pool_overflow": 503, "rate_limited": 429, "deadline": 504, "per_try_timeout": 504,
-		"connect_failure": 502, "reset": 502, "protocol": 502,
+		"connect_failure": 502, "reset": 502, "protocol": 502, "upstream_failure": 0, "fault_injected": 0,
 	}[a.reason]
 	codes := rpcReasons[a.reason]
 	if a.stoodIn {
@@ -179,45 +195,63 @@ func (r *round) checkAnswer(a *account, may []*version) {
 	if a.rpc {
 		want = http.StatusOK
 	}
-	if !slices.ContainsFunc(may, func(v *version) bool { return standsIn(&v.settings, a.reason) == a.stoodIn }) {
-		r.blame(a, "it was answered for %q, by a fallback: %v, which no policy in force says", a.reason, a.stoodIn)
+	r.checkStandIn(a, may)
+	if a.reason == "fault_injected" {
+		want, codes = a.status, []int{a.code} // see checkFaults
 	}
 	if !known || want != a.status || a.rpc && !slices.Contains(codes, a.code) {
 		r.blame(a, "the agent answered %d, %d for %q", a.status, a.code, a.reason)
 	}
-	cause := func(v *version) bool { return causeFor(a.reason, &v.settings, r.calm) }
+	cause := func(v *version) bool { return causeFor(a.reason, v, r.calm) }
 	if !slices.ContainsFunc(may, cause) {
 		r.blame(a, "the agent answered %q, which no policy in force gives cause for", a.reason)
 	}
 	for _, p := range a.receipts { // rule 10
+		if a.stoodIn {
+			break
+		}
 		if p.clean() && p.step.size == 0 && len(a.receipts) > 1 && a.reason == "reset" && r.inTime(p, may) {
 			r.blame(a, "the agent answered %q, though attempt %d was answered %d", a.reason, p.attempt, p.step.status)
 		}
 	}
 }
 
-func causeFor(reason string, s *policy.Settings, calm bool) bool {
+func causeFor(reason string, v *version, calm bool) bool {
+	s := &v.settings
 	switch reason {
 	case "circuit_open":
-		return s.Breaker != nil && s.Breaker.Scope == policy.ScopeDestination
+		return mayOpen(v)
 	case "pool_overflow":
 		return s.Pool.MaxConnections > 0
 	case "rate_limited":
 		return s.RateLimit != nil || s.Concurrency != nil
 	case "deadline":
-		return s.Timeouts.Overall > 0
+		return s.Timeouts.Overall > 0 || s.Timeouts.MaxDuration > 0
+	case "fault_injected":
+		return s.Faults != nil
 	case "per_try_timeout":
-		return s.Timeouts.AttemptLimit() > 0 || s.Timeouts.ResponseHeader > 0
+		return s.Timeouts.AttemptLimit() > 0 || s.Timeouts.ResponseHeader > 0 || s.Timeouts.Write > 0 || s.Timeouts.Idle > 0
 	}
 	return !calm
 }
 
+// overrides reports whether an override of a policy may have a response repeated that nothing else would.
+func overrides(may []*version, status int) bool {
+	return slices.ContainsFunc(may, func(v *version) bool {
+		return slices.ContainsFunc(v.settings.Retry.Overrides, func(o policy.RetryOverride) bool {
+			return slices.ContainsFunc(o.StatusCodes, func(c policy.StatusRange) bool { return int(c.From) <= status && status <= int(c.To) })
+		})
+	})
+}
+
 // checkCalm: where nothing fails, nothing fails.
 func (r *round) checkCalm(a *account) {
-	if !r.calm || r.fixed != (fixed{}) || a.abandoned() {
+	if !r.calm || r.fixed.kind != kindCalm || a.abandoned() {
 		return
 	}
-	if a.reused && r.restarts > 0 && a.err != nil {
+	r.covers("a call had to succeed")
+	stopped := slices.ContainsFunc(r.stops, func(at time.Time) bool { return !at.Before(a.begun) && at.Before(a.ended) })
+	if (a.reused && r.restarts > 0 || stopped) && a.err != nil {
 		return // the agent may end a connection while its client begins a request on it, as any server may
 	}
 	if a.err != nil || a.status != 200 || !a.whole || a.code != 0 {

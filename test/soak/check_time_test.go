@@ -62,6 +62,9 @@ func (r *round) checkDeadline(a *account, may []*version) {
 		came = a.ended
 	}
 	took, late := came.Sub(a.sent), r.lag.during(a.sent, came)
+	if took > longest-tolerance {
+		r.covers("a deadline had to end a call")
+	}
 	if took > longest+tolerance+late {
 		r.blame(a, "its answer or its end (%d %s) came %v after its head, the deadline is %v, the machine was late by %v", a.status, a.reason, took, longest, late)
 	}
@@ -73,12 +76,16 @@ func (r *round) checkEarly(a *account, may []*version) {
 		shortest time.Duration
 		backoff  time.Duration
 	)
+	switch {
+	case r.fixed.kind == kindTimeouts: // which has other bounds too: see checkStages
+		return
+	}
 	switch a.reason {
 	case "deadline":
 		shortest, _ = bounds(may, overall)
 		for _, v := range may {
-			if v.settings.Retry.MaxRetries > 0 {
-				backoff = max(backoff, v.settings.Retry.Backoff.Max)
+			if mostRetries(&v.settings.Retry) > 0 {
+				backoff = max(backoff, longestBackoff(&v.settings.Retry))
 			}
 		}
 	case "per_try_timeout":
@@ -102,6 +109,7 @@ func (r *round) checkAttemptTime(a *account, may []*version) {
 			continue
 		}
 		took, late := p.answers.Sub(p.read), r.lag.during(p.read, p.answers)
+		r.covers("an attempt had to be in time")
 		if took > longest+tolerance+late {
 			r.blame(a, "attempt %d was answered %v after its request, attempts have %v, the machine was late by %v", p.attempt, took, longest, late)
 		}

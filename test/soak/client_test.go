@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -30,6 +31,7 @@ type client struct {
 	round *round
 	pod   int
 	http2 bool
+	url   string
 	http  *http.Transport
 	rng   *rand.Rand
 }
@@ -37,9 +39,13 @@ type client struct {
 func newClient(r *round, pod int, http2 bool, rng *rand.Rand) *client {
 	var protocols http.Protocols
 	protocols.SetHTTP1(!http2)
-	protocols.SetUnencryptedHTTP2(http2)
-	c := &client{round: r, pod: pod, http2: http2, rng: rng}
+	protocols.SetUnencryptedHTTP2(http2 && !r.trust.intercepts())
+	protocols.SetHTTP2(http2 && r.trust.intercepts())
+	c := &client{round: r, pod: pod, http2: http2, rng: rng, url: "http://" + host + "/c"}
 	c.http = &http.Transport{Protocols: &protocols, DialContext: c.dial, DisableCompression: true, DisableKeepAlives: !http2 && rng.IntN(4) == 0}
+	if r.trust.intercepts() {
+		c.url, c.http.TLSClientConfig = "https://"+host+"/c", &tls.Config{RootCAs: r.trust.egress.Pool()}
+	}
 	return c
 }
 
@@ -77,7 +83,11 @@ func (c *client) run(stop <-chan struct{}) {
 			return
 		default:
 		}
-		c.call(c.round.newAccount(c, c.rng))
+		a := c.round.newAccount(c, c.rng)
+		c.call(a)
+		if a.reason != "" {
+			time.Sleep(time.Millisecond) // one that was refused at once, as a loop of a program is that does so
+		}
 		if c.rng.IntN(8) == 0 {
 			time.Sleep(time.Duration(c.rng.IntN(20)) * time.Millisecond) // a client that thinks
 		}
@@ -93,13 +103,17 @@ func (c *client) call(a *account) {
 		defer cancel()
 	}
 	a.answer = -1
-	q, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, a.trace()), a.method, "http://up.shop/c", nil)
+	if a.opaque {
+		c.pass(ctx, a)
+		return
+	}
+	q, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, a.trace()), a.method, c.url, nil)
 	if err != nil {
 		a.err = err
 		return
 	}
 	if a.size > 0 {
-		q.Body, q.ContentLength = io.NopCloser(&bodyReader{a: a, pause: c.rng.IntN(10) == 0}), int64(a.size)
+		q.Body, q.ContentLength = io.NopCloser(&bodyReader{a: a, pause: c.rng.IntN(10) == 0 && !c.round.narrow()}), int64(a.size)
 		if c.rng.IntN(3) == 0 {
 			q.ContentLength = -1
 		}
@@ -164,17 +178,22 @@ func (c *client) take(a *account, res *http.Response) {
 		a.wrong = "the response is not one of a server's"
 		return
 	}
-	a.answer = n
+	if a.answer = n; n == backupAttempt {
+		a.answer, a.backup = -1, true
+	}
 	if a.rpc {
-		c.takeRPC(a, res)
+		c.takeRPC(a, res, n)
 		return
 	}
 	c.body(a, res.Body, n)
 }
 
 func (c *client) body(a *account, body io.Reader, attempt int) {
-	slow := c.rng.IntN(10) == 0
+	slow := c.rng.IntN(10) == 0 && !c.round.narrow()
 	b := make([]byte, 1+c.rng.IntN(32<<10))
+	if slow {
+		b = make([]byte, 512+c.rng.IntN(32<<10))
+	}
 	for {
 		n, err := body.Read(b)
 		if !matches(b[:n], a.id, attempt, a.got) {

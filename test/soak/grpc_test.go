@@ -98,6 +98,9 @@ func (p *step) message() bool { return p.status == http.StatusOK || p.pieces > 0
 func (s *server) respondRPC(w http.ResponseWriter, a *account, r *receipt) {
 	status := strconv.Itoa(rpcStatus(r.step.status))
 	w.Header().Set("Content-Type", rpcType)
+	if p := &r.step; p.wait != 0 && !p.message() {
+		w.Header().Set("Grpc-Retry-Pushback-Ms", strconv.FormatInt(p.wait.Milliseconds(), 10))
+	}
 	r.last = time.Now()
 	if !r.step.message() {
 		w.Header().Set(statusField, status)
@@ -115,7 +118,7 @@ func (s *server) respondRPC(w http.ResponseWriter, a *account, r *receipt) {
 }
 
 // takeRPC reads the response to a gRPC call.
-func (c *client) takeRPC(a *account, res *http.Response) {
+func (c *client) takeRPC(a *account, res *http.Response, attempt int) {
 	size, err := readPrefix(res.Body)
 	switch {
 	case err == io.EOF:
@@ -125,7 +128,7 @@ func (c *client) takeRPC(a *account, res *http.Response) {
 		return
 	default:
 		a.message = true
-		c.body(a, res.Body, a.answer)
+		c.body(a, res.Body, attempt)
 	}
 	text := res.Trailer.Get(statusField)
 	if text == "" {

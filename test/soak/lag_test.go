@@ -41,6 +41,25 @@ func (l *lag) stop() {
 	<-l.ended
 }
 
+// around is for how long before and after what is looked at the machine's lateness counts too.
+const around = 200 * time.Millisecond
+
+// slack is what something may come too late by that takes several steps, each of which the machine may have been late with: what any woke late by near
+// them stands for those that nobody has measured.
+func (r *round) slack(from, to time.Time) time.Duration {
+	return tolerance + 3*r.lag.during(from.Add(-around), to.Add(around))
+}
+
+// worst is by how much anything woke late at most, between two times.
+func (l *lag) worst(from, to time.Time) (most time.Duration) {
+	for _, w := range l.seen {
+		if w.due.Add(w.late).After(from) && !w.due.After(to) {
+			most = max(most, w.late)
+		}
+	}
+	return most
+}
+
 // during is the sum of the latest that anything woke, between two times: several wakes in turn may each have been late. It is known once stopped.
 func (l *lag) during(from, to time.Time) time.Duration {
 	var sum, most time.Duration

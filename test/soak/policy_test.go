@@ -18,87 +18,14 @@ const service = "shop/up"
 type version struct {
 	settings    policy.Settings
 	ruled       policy.Settings // of the calls that say so in ruleField
-	from, until time.Time       // until: zero as long as it is in force
-}
-
-// fixed is what all policies of a round have in common, so that what is counted over time has one bound.
-type fixed struct {
-	breaker     *policy.Breaker
-	rate        *policy.RateLimit
-	share       policy.Share // of the rate, if the cluster shares it
-	concurrency *policy.Concurrency
-	// ill: the first server fails each call and the others none, which breakers of single endpoints are to find out.
-	ill bool
-}
-
-// startable is what may be started: in any time burst calls and as many as its rate lets in.
-func (f *fixed) startable() (rate, burst float64) {
-	if f.rate.Scope == policy.ShareCluster {
-		return f.share.Rate, max(f.share.Burst, 1)
-	}
-	return float64(f.rate.Requests) / f.rate.Per.Seconds(), float64(f.rate.Burst)
+	forced      policy.ForcedBreaker
+	from, until time.Time // until: zero as long as it is in force
 }
 
 func oneOf[T any](rng *rand.Rand, list ...T) T { return list[rng.IntN(len(list))] }
 
 func between(rng *rand.Rand, from, to time.Duration) time.Duration {
 	return from + time.Duration(rng.Int64N(int64(to-from)))
-}
-
-func drawFixed(rng *rand.Rand) (f fixed) {
-	kind := rng.IntN(8)
-	switch kind {
-	case 0, 3, 7:
-		b := policy.DefaultBreaker()
-		b.ConsecutiveFailures, b.Sharing = 1+rng.IntN(4), oneOf(rng, policy.ShareNode, policy.SharePod)
-		b.OpenDuration, b.OpenJitterPercent, b.Probes = between(rng, 100*time.Millisecond, 400*time.Millisecond), oneOf(rng, 0, 20), 1+rng.IntN(2)
-		f.breaker = &b
-		if f.ill = kind == 3; f.ill {
-			b.Scope, b.MaxEjectedPercent, b.OpenDuration = policy.ScopeEndpoint, oneOf(rng, 34, 50, 100), 2*b.OpenDuration
-		}
-		if kind == 7 {
-			drawWindow(rng, &b)
-		}
-	case 1, 4:
-		f.rate = &policy.RateLimit{
-			Requests: 20 + rng.IntN(300), Per: time.Second, Burst: 1 + rng.IntN(30), Scope: oneOf(rng, policy.SharePod, policy.ShareNode),
-			MaxWait: oneOf(rng, 0, 50*time.Millisecond, 500*time.Millisecond),
-		}
-		if kind == 4 {
-			f.rate.Scope, f.rate.Shared = policy.ShareCluster, "limit"
-			whole, part := f.rate.Share(), 0.2+0.8*rng.Float64()
-			f.share = policy.Share{Rate: part * whole.Rate, Burst: part * whole.Burst}
-		}
-	case 2:
-		f.concurrency = &policy.Concurrency{Max: 1 + rng.IntN(6), Scope: oneOf(rng, policy.SharePod, policy.ShareNode)}
-		if rng.IntN(2) == 0 {
-			f.concurrency.MaxQueued, f.concurrency.MaxWait = 1+rng.IntN(8), between(rng, 10*time.Millisecond, 300*time.Millisecond)
-		}
-		if rng.IntN(3) == 0 {
-			f.concurrency.Adaptive = &policy.AdaptiveConcurrency{Min: 1 + rng.IntN(3), Max: f.concurrency.Max + 3}
-			f.concurrency.Max = 0
-		}
-	}
-	return f
-}
-
-// places are how few and how many calls may be under way at once.
-func (f *fixed) places() (least, most int) {
-	if a := f.concurrency.Adaptive; a != nil {
-		return a.Min, a.Max
-	}
-	return f.concurrency.Max, f.concurrency.Max
-}
-
-// drawWindow has a breaker open for what a window of time has seen.
-func drawWindow(rng *rand.Rand, b *policy.Breaker) {
-	b.ConsecutiveFailures = 0
-	percent, least, window := 20+rng.IntN(40), 2+rng.IntN(10), between(rng, 200*time.Millisecond, 2*time.Second)
-	if rng.IntN(2) == 0 {
-		b.ErrorRate = &policy.ErrorRate{Percent: percent, MinimumRequests: least, Window: window}
-		return
-	}
-	b.SlowCalls = &policy.SlowCalls{Threshold: between(rng, 50*time.Millisecond, 200*time.Millisecond), Percent: percent / 3, MinimumRequests: least, Window: window}
 }
 
 // drawSettings draws a policy. In a calm round it bounds nothing that calls of such a round come near.
@@ -111,12 +38,39 @@ func drawSettings(rng *rand.Rand, f fixed, calm bool) policy.Settings {
 	s.Pool.MaxRequestsPerConnection = oneOf(rng, 0, 0, 1, 7)
 	s.Pool.MaxIdlePerEndpoint = oneOf(rng, 64, 1)
 	s.Pool.MaxStreams = oneOf(rng, 0, 2)
-	if rng.IntN(3) == 0 {
-		s.Fallback = &policy.Fallback{On: policy.FallbackOn{CircuitOpen: rng.IntN(2) == 0, RateLimited: rng.IntN(2) == 0}, Response: standIn}
+	s.Fallback = drawFallback(rng)
+	switch {
+	case f.kind == kindOpaque:
+		drawOpaque(rng, f, &s)
+	case calm || f.kind.fails():
+	case f.kind == kindRetries:
+		makeExact(rng, &s)
+	case f.kind == kindForced:
+		makeExact(rng, &s)
+	case f.kind == kindFaults:
+		makeExact(rng, &s)
+		s.Retry.MaxRetries, s.Retry.Overrides, s.Fallback, s.Faults = 0, nil, nil, drawFaults(rng)
+	case f.kind == kindTimeouts:
+		makeExact(rng, &s)
+		s.Retry.On, s.Retry.Overrides, s.Fallback = policy.Of(policy.ConnectFailure), nil, nil
+		drawStageBounds(rng, &s.Timeouts)
+	case f.kind == kindHedges:
+		makeExact(rng, &s)
+		s.Retry.Hedging = policy.Hedging{Max: 1 + rng.IntN(2), Delay: between(rng, 20*time.Millisecond, 100*time.Millisecond)}
+	default:
+		drawBounds(rng, f, &s)
 	}
-	if calm {
-		return s
-	}
+	return s
+}
+
+// makeExact leaves nothing to what cannot be known.
+func makeExact(rng *rand.Rand, s *policy.Settings) {
+	s.Retry.Budget = oneOf(rng, ample, ample, ample, policy.Budget{Window: 10 * time.Second})
+	s.Pool.MaxRequestsPerConnection, s.Pool.MaxIdlePerEndpoint = 0, 64
+}
+
+// drawBounds draws what ends attempts and calls that last.
+func drawBounds(rng *rand.Rand, f fixed, s *policy.Settings) {
 	if f.breaker == nil { // what a breaker counts must be seen by servers
 		s.Timeouts.PerTry = oneOf(rng, 0, between(rng, 30*time.Millisecond, 300*time.Millisecond))
 		if rng.IntN(4) == 0 {
@@ -135,16 +89,6 @@ func drawSettings(rng *rand.Rand, f fixed, calm bool) policy.Settings {
 		s.Pool.MaxConnections = 1 + rng.IntN(6)
 		s.Pool.MaxPending, s.Pool.PendingTimeout = rng.IntN(8), between(rng, 10*time.Millisecond, time.Second)
 	}
-	return s
-}
-
-// standIn is the answer of fallbacks.
-var standIn = &policy.FallbackResponse{Status: 480, Headers: []policy.HeaderField{{Name: standInField, Value: "%REASON%"}}, Body: "another answer"}
-
-// standsIn reports whether calls that are answered for the reason are answered by the fallback.
-func standsIn(s *policy.Settings, reason string) bool {
-	return s.Fallback != nil && (reason == "circuit_open" && s.Fallback.On.CircuitOpen ||
-		(reason == "rate_limited" || reason == "pool_overflow") && s.Fallback.On.RateLimited)
 }
 
 // dry is what a dry run looks at, which nothing is to come of: almost no call would be answered.
@@ -159,27 +103,77 @@ func dry() policy.Settings {
 	return s
 }
 
+// ample is a budget that allows whatever a round can have retried.
+var ample = policy.Budget{Percent: 100, MinPerSecond: 100_000, Window: 10 * time.Second}
+
 func drawRetry(rng *rand.Rand, r *policy.Retry) {
 	r.MaxRetries = rng.IntN(4)
-	for c := policy.ConnectFailure; c <= policy.RetryAfterPresent; c++ {
-		if rng.IntN(2) == 0 {
-			r.On |= policy.Of(c)
-		}
-	}
-	r.Backoff.Strategy = oneOf(rng, policy.Exponential, policy.Linear, policy.Fixed)
-	r.Backoff.Initial, r.Backoff.Max = between(rng, time.Millisecond, 10*time.Millisecond), 20*time.Millisecond
+	r.On = drawConditions(rng)
+	r.Backoff = drawBackoff(rng)
 	r.Idempotency = oneOf(rng, policy.SafeMethods, policy.IdempotentMethods, policy.IdempotentOrKeyed, policy.AnyMethod)
 	r.GenerateKey = r.Idempotency == policy.IdempotentOrKeyed && rng.IntN(2) == 0
-	r.RetryAfter = policy.RetryAfter{Honor: rng.IntN(2) == 0, Max: time.Second}
-	r.Budget = oneOf(rng, policy.Budget{Percent: 100, MinPerSecond: 1000, Window: 10 * time.Second}, r.Budget, policy.Budget{Window: 10 * time.Second})
+	r.RetryAfter = policy.RetryAfter{Honor: rng.IntN(3) > 0, Max: oneOf(rng, 100*time.Millisecond, time.Second)}
+	r.Budget = oneOf(rng, ample, r.Budget, policy.Budget{Window: 10 * time.Second}, policy.Budget{Percent: 10, Window: 10 * time.Second})
 	r.BodyMaxBytes = oneOf[int64](rng, 64<<10, 1<<10, 0)
 	r.AvoidPreviousEndpoints = rng.IntN(2) == 0
 	r.SkipRetried = rng.IntN(3) == 0
 	r.GRPCStatuses = drawStatuses(rng)
+	for range oneOf(rng, 0, 0, 1, 2) {
+		r.Overrides = append(r.Overrides, drawOverride(rng))
+	}
+}
+
+func drawConditions(rng *rand.Rand) (set policy.Conditions) {
+	for c := policy.ConnectFailure; c <= policy.RetryAfterPresent; c++ {
+		if rng.IntN(2) == 0 {
+			set |= policy.Of(c)
+		}
+	}
+	return set
+}
+
+func drawBackoff(rng *rand.Rand) policy.Backoff {
+	b := policy.DefaultBackoff()
+	b.Strategy = oneOf(rng, policy.Exponential, policy.Linear, policy.Fixed)
+	b.Jitter = oneOf(rng, policy.JitterFull, policy.JitterNone, policy.JitterEqual)
+	b.Initial, b.Max = between(rng, time.Millisecond, 10*time.Millisecond), 20*time.Millisecond
+	return b
+}
+
+// drawOverride draws what holds for some failures, whatever holds for the others.
+func drawOverride(rng *rand.Rand) policy.RetryOverride {
+	o := policy.RetryOverride{MaxRetries: rng.IntN(4), Backoff: drawBackoff(rng)}
+	switch rng.IntN(3) {
+	case 0:
+		o.On = policy.Of(oneOf(rng, policy.ConnectFailure, policy.Reset, policy.PerTryTimeout, policy.ServerError, policy.RateLimited, policy.GatewayError))
+	case 1:
+		o.StatusCodes = []policy.StatusRange{oneOf(rng, policy.StatusRange{From: 404, To: 409}, policy.StatusRange{From: 500, To: 502}, policy.StatusRange{From: 503, To: 599})}
+	case 2:
+		o.GRPCStatuses = []policy.GRPCStatus{oneOf[policy.GRPCStatus](rng, 10, 12, 13, 14)}
+	}
+	return o
+}
+
+// mostRetries is how many retries a policy may have of one call.
+func mostRetries(r *policy.Retry) int {
+	most := r.MaxRetries
+	for i := range r.Overrides {
+		most = max(most, r.Overrides[i].MaxRetries)
+	}
+	return most
+}
+
+// longestBackoff is how long it may have calls wait before one, unless a server wants more.
+func longestBackoff(r *policy.Retry) time.Duration {
+	longest := r.Backoff.Max
+	for i := range r.Overrides {
+		longest = max(longest, r.Overrides[i].Backoff.Max)
+	}
+	return longest
 }
 
 // snapshotOf is what the agent is sent.
-func snapshotOf(s, ruled policy.Settings, pods []*pod, endpoints []netip.AddrPort) *policy.Snapshot {
+func snapshotOf(s, ruled policy.Settings, pods []*pod, endpoints ...netip.AddrPort) *policy.Snapshot {
 	out := &policy.Snapshot{
 		Workloads: map[string]*policy.Workload{},
 		Profiles: map[string]*policy.Profile{"p": {Name: "p", Bindings: []policy.Binding{{

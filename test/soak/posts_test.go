@@ -40,11 +40,11 @@ func executeOnce(t *testing.T, http2 bool) {
 	s := startExecutor(t)
 	r := &round{lag: watchLag()}
 	defer r.lag.stop()
-	r.pods = []*pod{startPod(t, r, "pod-0")}
+	r.pods = []*pod{startPod(t, r, "pod-0", &r.running)}
 	modes := []policy.Idempotency{policy.SafeMethods, policy.IdempotentMethods, policy.IdempotentOrKeyed, policy.AnyMethod}
-	r.replace(startAgent(t, r, snapshotOf(persistent(modes[0]), persistent(modes[0]), r.pods, []netip.AddrPort{s.addr})))
+	r.replace(startAgent(t, r, snapshotOf(persistent(modes[0]), persistent(modes[0]), r.pods, s.addr)))
 	for i, mode := range modes {
-		r.a.install(r, snapshotOf(persistent(mode), persistent(mode), r.pods, []netip.AddrPort{s.addr}))
+		r.a.install(r, snapshotOf(persistent(mode), persistent(mode), r.pods, s.addr))
 		s.begin()
 		from := i * posts / len(modes)
 		answered := postAll(r, http2, from, from+posts/len(modes))

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 // round is one destination, its servers, the pods that call it and everything that happens to them.
 type round struct {
 	violations
-	running
+	running // the node, or the first of two
+	cluster *cluster
+	coverage
 
 	// immutable once calls are made
 	seed    uint64
@@ -26,18 +29,25 @@ type round struct {
 	refused netip.AddrPort // where nobody listens
 	pods    []*pod
 	lag     *lag
+	backup  *server
+	trust   *trust // nil: nobody speaks TLS
+	// protocol is what the policy declares where connections are passed through.
+	protocol policy.Protocol
+	outage   span // in which all servers fail each call; of rounds of that kind
 
-	ends sync.Map // of clients' connections by address: whether they are open
+	behind atomic.Pointer[[]netip.AddrPort] // the address of the host
+	called atomic.Int64                     // how often that was
+	ends   sync.Map                         // of clients' connections by address: whether they are open
 
 	// guarded by accountsMu
 	accountsMu sync.Mutex
 	accounts   []*account
+	dials      []span // to where nobody answers
 
 	// of the one that makes things happen
 	versions  []*version
 	restarts  int
-	ejections int // that were checked
-	openings  int // the same of circuits
+	stops     []time.Time // of agents, by the same
 	endpoints []netip.AddrPort
 }
 
@@ -47,9 +57,10 @@ const lasts = 2500 * time.Millisecond
 // play plays a round.
 func play(t *testing.T, seed uint64) *round {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	r := &round{seed: seed, calm: rng.IntN(4) == 0, fixed: drawFixed(rng), lag: watchLag()}
-	r.calm = r.calm && !r.fixed.ill
+	r := &round{seed: seed, fixed: drawFixed(rng, kindOf(seed)), lag: watchLag()}
+	r.calm = r.fixed.kind == kindCalm || rng.IntN(4) == 0 && r.fixed.kind != kindAny && !r.fixed.kind.sound()
 	defer r.lag.stop()
+	r.trust = drawTrust(t, rng, r.fixed.kind)
 	r.build(t, rng)
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
@@ -66,7 +77,7 @@ func play(t *testing.T, seed uint64) *round {
 
 func (r *round) build(t *testing.T, rng *rand.Rand) {
 	brittle := 0
-	if !r.calm && r.fixed.breaker == nil && rng.IntN(2) == 0 {
+	if r.breaks() && rng.IntN(2) == 0 {
 		brittle = 8
 	}
 	least := 1
@@ -74,17 +85,49 @@ func (r *round) build(t *testing.T, rng *rand.Rand) {
 		least = 3
 	}
 	for i := range least + rng.IntN(4) {
-		r.servers = append(r.servers, startServer(t, r, brittle, rand.New(rand.NewPCG(r.seed, uint64(50+i)))))
+		r.servers = append(r.servers, startServer(t, r, false, brittle, rand.New(rand.NewPCG(r.seed, uint64(50+i)))))
 	}
 	r.servers[0].ill = r.fixed.ill
+	r.protocol = oneOf(rng, policy.ProtocolTCP, policy.ProtocolAuto)
+	r.backup = startServer(t, r, true, 0, nil)
+	if r.fixed.kind.fails() {
+		r.outage.from = time.Now().Add(between(rng, 150*time.Millisecond, 400*time.Millisecond))
+		r.outage.to = r.outage.from.Add(between(rng, 1200*time.Millisecond, 1500*time.Millisecond))
+	}
 	r.refused = refusing(t)
-	for _, uid := range []string{"pod-0", "pod-1"} {
-		r.pods = append(r.pods, startPod(t, r, uid))
+	if r.fixed.kind == kindCluster {
+		r.cluster = newCluster(r)
+	}
+	for i, uid := range []string{"pod-0", "pod-1"} {
+		r.pods = append(r.pods, startPod(t, r, uid, r.nodes()[i%len(r.nodes())]))
 	}
 	r.choose(rng)
 	r.versions = []*version{r.drawVersion(rng)}
-	r.replace(startAgent(t, r, r.snapshot()))
+	for _, n := range r.nodes() {
+		n.replace(startAgent(t, r, r.snapshot()))
+	}
+	if r.cluster != nil {
+		r.cluster.start()
+	}
 }
+
+// nodes are those whose pods make calls.
+func (r *round) nodes() []*running {
+	if r.cluster == nil {
+		return []*running{&r.running}
+	}
+	return []*running{&r.running, &r.cluster.second}
+}
+
+// install has all nodes know what they are to know now.
+func (r *round) install() {
+	for _, n := range r.nodes() {
+		n.a.install(r, r.snapshot())
+	}
+}
+
+// breaks reports whether connections break, or cannot be made, for no reason that an attempt has.
+func (r *round) breaks() bool { return !r.calm && r.fixed.breaker == nil && !r.fixed.kind.sound() }
 
 // refusing returns an address where nobody listens.
 func refusing(t *testing.T) netip.AddrPort {
@@ -108,10 +151,18 @@ func (r *round) choose(rng *rand.Rand) {
 	if len(r.endpoints) == 0 {
 		r.endpoints = append(r.endpoints, r.servers[0].addr)
 	}
-	if !r.calm && r.fixed.breaker == nil && rng.IntN(3) == 0 {
+	if r.breaks() && rng.IntN(3) == 0 {
 		r.endpoints = append(r.endpoints, r.refused)
 	}
+	if r.fixed.kind == kindOpaque && rng.IntN(2) == 0 {
+		r.endpoints = append(r.endpoints, r.refused)
+	}
+	if r.fixed.kind == kindTimeouts && rng.IntN(2) == 0 {
+		r.endpoints = append(r.endpoints, silence)
+	}
 	slices.SortFunc(r.endpoints, netip.AddrPort.Compare)
+	behind := slices.Clone(r.endpoints)
+	r.behind.Store(&behind)
 }
 
 // happen edits policies and endpoints, and restarts the agent, while calls are made.
@@ -125,14 +176,15 @@ func (r *round) happen(t *testing.T, rng *rand.Rand) {
 			return
 		}
 		time.Sleep(next)
-		switch rng.IntN(5) {
-		case 0, 1:
+		switch n := rng.IntN(5); {
+		case n < 2:
 			r.edit(rng)
-		case 2, 3:
+		case n < 4 || r.fixed.kind.steady():
 			r.choose(rng)
-			r.a.install(r, r.snapshot())
-		case 4:
+			r.install()
+		default:
 			r.restarts++
+			r.stops = append(r.stops, time.Now())
 			before := r.replace(startAgent(t, r, r.snapshot()))
 			stops.Go(func() { before.stop(r) })
 		}
@@ -143,7 +195,7 @@ func (r *round) happen(t *testing.T, rng *rand.Rand) {
 func (r *round) edit(rng *rand.Rand) {
 	before := r.versions[len(r.versions)-1]
 	r.versions = append(r.versions, r.drawVersion(rng))
-	r.a.install(r, r.snapshot())
+	r.install()
 	before.until = time.Now()
 }
 
@@ -151,27 +203,45 @@ func (r *round) drawVersion(rng *rand.Rand) *version {
 	v := &version{settings: drawSettings(rng, r.fixed, r.calm), ruled: drawSettings(rng, r.fixed, r.calm)}
 	v.ruled.Pool, v.ruled.LoadBalancing = v.settings.Pool, v.settings.LoadBalancing // which no rule changes
 	v.from = time.Now()
+	if r.fixed.kind == kindForced {
+		v.forced = r.drawForced(rng)
+	}
 	return v
 }
 
 // snapshot is what the agent is to know now.
 func (r *round) snapshot() *policy.Snapshot {
 	v := r.versions[len(r.versions)-1]
-	return snapshotOf(v.settings, v.ruled, r.pods, r.endpoints)
+	s := snapshotOf(v.settings, v.ruled, r.pods, r.endpoints...)
+	s.Profiles["p"].Bindings[0].ForcedBreaker = v.forced
+	if r.fixed.kind == kindOpaque {
+		s.Profiles["p"].Bindings[0].To.Protocol = r.protocol
+	}
+	r.trust.add(s)
+	s.Destinations[backupService] = backupDestination(r.backup.addr)
+	return s
 }
 
 func (r *round) end() {
 	for _, p := range r.pods {
 		p.stop()
 	}
-	r.a.stop(r)
-	for _, s := range r.servers {
+	if r.cluster != nil {
+		r.cluster.stop()
+	}
+	for _, n := range r.nodes() {
+		n.a.stop(r)
+	}
+	for _, s := range append(r.servers, r.backup) {
 		s.stop()
 	}
 }
 
 // newAccount draws a call.
 func (r *round) newAccount(c *client, rng *rand.Rand) *account {
+	if r.fixed.kind == kindOpaque {
+		return r.add(newPassed(c, rng))
+	}
 	a := &account{pod: c.pod, http2: c.http2, method: oneOf(rng, http.MethodGet, http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodPost)}
 	if a.method == http.MethodPut || a.method == http.MethodPost {
 		a.size = oneOf(rng, 0, 1+rng.IntN(500), rng.IntN(3000), rng.IntN(200<<10))
@@ -183,12 +253,19 @@ func (r *round) newAccount(c *client, rng *rand.Rand) *account {
 	if a.rpc = a.method == http.MethodPost && a.http2 && rng.IntN(2) == 0; a.rpc && a.size == 0 {
 		a.size = 1
 	}
-	for range 1 + rng.IntN(3) {
+	for range 1 + rng.IntN(4) {
 		a.steps = append(a.steps, r.drawStep(rng))
 	}
-	if rng.IntN(20) == 0 {
+	if a.steps[0].deaf > 0 && a.size > 0 {
+		a.size = 2*windowSize + rng.IntN(windowSize)
+	}
+	if rng.IntN(20) == 0 && !r.fixed.kind.steady() {
 		a.leaves = between(rng, time.Millisecond, 100*time.Millisecond)
 	}
+	return r.add(a)
+}
+
+func (r *round) add(a *account) *account {
 	r.accountsMu.Lock()
 	defer r.accountsMu.Unlock()
 	a.id = len(r.accounts)
@@ -213,19 +290,37 @@ func (r *round) drawStep(rng *rand.Rand) step {
 	if rng.IntN(5) == 0 {
 		p.late = between(rng, time.Millisecond, 20*time.Millisecond)
 	}
-	if r.calm || r.fixed.ill || rng.IntN(10) < 5 {
+	switch {
+	case r.fixed.kind == kindHedges:
+		p.late = between(rng, 0, 300*time.Millisecond)
+		return p
+	case r.fixed.kind == kindTimeouts:
+		p.linger(rng)
+		return p
+	case r.calm || r.fixed.ill || r.fixed.kind.fails() || r.fixed.kind == kindFaults || rng.IntN(10) < 5:
+		return p
+	case r.fixed.kind == kindRetries || r.fixed.kind == kindForced:
+		p.fail(rng)
 		return p
 	}
 	switch rng.IntN(4) {
 	case 0:
-		p.status = oneOf(rng, 404, 409, 429, 500, 502, 503, 504, 529)
-		if rng.IntN(3) == 0 {
-			p.wish = oneOf(rng, "0", "1", "soon")
-		}
+		p.fail(rng)
 	case 1, 2:
 		p.fault = fault(1 + rng.IntN(int(faultCount)-1))
 	case 3:
 		p.late = between(rng, 20*time.Millisecond, 400*time.Millisecond)
 	}
 	return p
+}
+
+// fail has the server answer with a failure, and perhaps say when it wants to be asked again.
+func (p *step) fail(rng *rand.Rand) {
+	p.status = oneOf(rng, 404, 409, 429, 500, 501, 502, 503, 504, 529)
+	switch rng.IntN(6) {
+	case 0:
+		p.wish = oneOf(rng, "0", "1", "soon")
+	case 1, 2:
+		p.wait = time.Duration(oneOf(rng, -1, 20+rng.IntN(130), 20+rng.IntN(130))) * time.Millisecond
+	}
 }

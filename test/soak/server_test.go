@@ -2,6 +2,8 @@ package soak
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,6 +13,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -35,8 +38,11 @@ type step struct {
 	pieces int // that the body is written in, with pauses
 	sized  bool
 	fault  fault
-	after  int // bytes, for faults that come after some
-	wish   string
+	after  int           // bytes, for faults that come after some
+	wish   string        // Retry-After
+	wait   time.Duration // retry-after-ms, or the pushback of gRPC, which may be negative
+	deaf   time.Duration // for how long it does not read the request's body
+	stall  time.Duration // for how long it stops in the middle of the response's body
 }
 
 // server is one endpoint of the destination.
@@ -44,8 +50,12 @@ type server struct {
 	round *round
 	addr  netip.AddrPort
 	ill   bool // fails each call
+	backs bool // it is the backup
 	http  *http.Server
 	done  chan error
+	// of one that sends back what it gets
+	listener net.Listener
+	closed   chan struct{}
 
 	serving sync.RWMutex // held for reading by whoever writes accounts
 	stopped bool         // guarded by serving
@@ -53,26 +63,61 @@ type server struct {
 
 type connKey struct{}
 
+// windowSize is how much of a request a server takes that does not read it, in rounds where that matters: of each of the buffers on the way.
+const windowSize = 64 << 10
+
 // startServer starts an endpoint for HTTP/1.1 and HTTP/2. One connection in brittle is reset as soon as it is made; 0: none.
-func startServer(t *testing.T, r *round, brittle int, rng *rand.Rand) *server {
+func startServer(t *testing.T, r *round, backs bool, brittle int, rng *rand.Rand) *server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t, r.narrow())
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	s := &server{round: r, addr: l.Addr().(*net.TCPAddr).AddrPort(), done: make(chan error, 1)}
+	protocols.SetHTTP2(true)
+	s := &server{round: r, backs: backs, listener: l, addr: l.Addr().(*net.TCPAddr).AddrPort(), done: make(chan error, 1)}
 	s.http = &http.Server{
-		Handler: s, Protocols: &protocols, ErrorLog: silent,
+		Handler: s, Protocols: &protocols, ErrorLog: silent, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: windowSize, MaxReceiveBufferPerConnection: 4 << 20},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 	}
-	go func() { s.done <- s.http.Serve(&brittleListener{Listener: l, one: brittle, rng: rng}) }()
+	bl := &brittleListener{Listener: l, one: brittle, rng: rng}
+	if r.fixed.kind == kindOpaque {
+		s.closed = make(chan struct{})
+		go func() { s.done <- s.echo(bl) }()
+		return s
+	}
+	if r.trust == nil || backs {
+		go func() { s.done <- s.http.Serve(bl) }()
+		return s
+	}
+	s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*r.trust.server}}
+	go func() { s.done <- s.http.ServeTLS(bl, "", "") }()
 	return s
 }
 
+// narrow reports whether buffers on the way to servers are small, so that who does not read holds up who writes.
+func (r *round) narrow() bool { return r.fixed.kind == kindTimeouts }
+
+func listen(t *testing.T, narrow bool) net.Listener {
+	t.Helper()
+	var c net.ListenConfig
+	if narrow {
+		c.Control = func(_, _ string, raw syscall.RawConn) (err error) {
+			cerr := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10) })
+			return errors.Join(err, cerr)
+		}
+	}
+	l, err := c.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 func (s *server) stop() {
+	if s.closed != nil {
+		close(s.closed)
+		_ = s.listener.Close()
+	}
 	_ = s.http.Close()
 	<-s.done
 	s.serving.Lock() // Close waits for nobody who serves a stream of HTTP/2
@@ -93,11 +138,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		s.round.violation("a server was sent a request that no client has made: %s %s", q.Method, q.URL)
 		return
 	}
-	conn := q.Context().Value(connKey{}).(*brittleConn)
-	r := a.received(conn, q.Header.Get(keyField))
-	if s.ill {
-		r.ill, r.step = true, step{status: http.StatusServiceUnavailable, size: r.step.size}
-	}
+	conn := brittle(q.Context().Value(connKey{}).(net.Conn))
+	r := s.receive(a, conn, q.Header.Get(keyField))
 	if q.Method != a.method {
 		r.wrong = "the method is " + q.Method
 	}
@@ -106,6 +148,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		conn.reset()
 		panic(http.ErrAbortHandler)
 	}
+	wait(q.Context(), r.step.deaf)
+	r.heard = time.Now()
 	if wrong := a.readRequest(q); wrong != "" {
 		r.wrong = "request: " + wrong
 	}
@@ -114,6 +158,22 @@ func (s *server) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	r.answers = time.Now()
 	s.respond(w, a, r)
 	a.finished(r, q.Context().Err() == nil)
+}
+
+// receive begins the account of an attempt.
+func (s *server) receive(a *account, conn *brittleConn, key string) *receipt {
+	if s.backs {
+		return a.backedUp(conn, key)
+	}
+	r := a.received(conn, key)
+	switch {
+	case s.ill:
+		r.ill, r.step = true, step{status: http.StatusServiceUnavailable, size: r.step.size}
+	case s.round.outage.meets(r.at, r.at) && (a.pod == 0 || !s.round.fixed.sick):
+		late := time.Duration(15+a.id%5*5) * time.Millisecond
+		r.down, r.step = true, step{status: http.StatusServiceUnavailable, size: r.step.size, late: late}
+	}
+	return r
 }
 
 // read reads a body that is to be right, and says what is wrong. A body that breaks off is not wrong.
@@ -151,6 +211,9 @@ func (s *server) respond(w http.ResponseWriter, a *account, r *receipt) {
 	if p.wish != "" {
 		w.Header().Set("Retry-After", p.wish)
 	}
+	if p.wait != 0 {
+		w.Header().Set("Retry-After-Ms", strconv.FormatInt(p.wait.Milliseconds(), 10))
+	}
 	if p.sized {
 		w.Header().Set("Content-Length", strconv.Itoa(p.size))
 	}
@@ -177,7 +240,14 @@ func (s *server) writeBody(w http.ResponseWriter, a *account, r *receipt) {
 		if pieces > 1 {
 			_ = http.NewResponseController(w).Flush()
 			a.answered(r)
-			time.Sleep(time.Duration(1+r.step.after%5) * time.Millisecond) // a slow server
+			if r.step.stall == 0 {
+				time.Sleep(time.Duration(1+r.step.after%5) * time.Millisecond) // a slow server
+			}
+		}
+		if r.step.stall > 0 && i == 0 {
+			r.stalled = r.last
+			time.Sleep(r.step.stall) // a server that stops, and goes on whatever has become of its client
+			r.resumed = time.Now()
 		}
 		if r.step.fault == abortBody && i == pieces/2 {
 			panic(http.ErrAbortHandler)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,9 @@ var silent = log.New(io.Discard, "", 0)
 
 // defaultTime is how long the soak lasts unless SOAK_TIME says otherwise.
 const defaultTime = 20 * time.Second
+
+// players is how many rounds are played at once: most of the time they wait.
+const players = 3
 
 // TestSoak plays rounds until its time is over, or the one that SOAK_ROUND names.
 func TestSoak(t *testing.T) {
@@ -40,13 +44,24 @@ func TestSoak(t *testing.T) {
 		seed = number(t, "SOAK_SEED", s)
 	}
 	fmt.Fprintf(os.Stderr, "soak: SOAK_SEED=%d\n", seed)
-	rounds := rand.New(rand.NewPCG(seed, 0))
-	var sum tally
-	for end := time.Now().Add(total); time.Now().Before(end) && !t.Failed(); {
-		r := play(t, rounds.Uint64())
-		judge(t, r)
-		sum.add(r)
+	sum := tally{deck: deck{rng: rand.New(rand.NewPCG(seed, 0))}, total: total, end: time.Now().Add(total)}
+	var playing sync.WaitGroup
+	for range players {
+		playing.Go(func() {
+			for !t.Failed() {
+				seed, more := sum.next()
+				if !more {
+					return
+				}
+				t.Run(fmt.Sprintf("%v %d", kindOf(seed), seed), func(t *testing.T) {
+					r := play(t, seed)
+					judge(t, r)
+					sum.add(r)
+				})
+			}
+		})
 	}
+	playing.Wait()
 	sum.report(t)
 }
 
@@ -68,51 +83,5 @@ func judge(t *testing.T, r *round) {
 	}
 	if n := r.count.Load(); n > 0 {
 		t.Errorf("%d violations in SOAK_ROUND=%d", n, r.seed)
-	}
-}
-
-// tally is what a soak has seen: a check that never had anything to check has not passed.
-type tally struct {
-	rounds, calls, attempts, good, local, abandoned, repeated, marked, rpcs, ejections, openings int
-	reasons                                                                                      map[string]int
-}
-
-func (s *tally) add(r *round) {
-	s.rounds++
-	s.ejections += r.ejections
-	s.openings += r.openings
-	for _, a := range r.accounts {
-		s.calls++
-		s.attempts += len(a.receipts)
-		if len(a.receipts) > 1 {
-			s.repeated++
-		}
-		if a.marked {
-			s.marked++
-		}
-		if a.rpc {
-			s.rpcs++
-		}
-		switch {
-		case a.abandoned():
-			s.abandoned++
-		case a.reason != "":
-			s.local++
-			if s.reasons == nil {
-				s.reasons = map[string]int{}
-			}
-			s.reasons[a.reason]++
-		case a.whole && a.status == 200 && a.code == 0:
-			s.good++
-		}
-	}
-}
-
-func (s *tally) report(t *testing.T) {
-	t.Helper()
-	fmt.Fprintf(os.Stderr, "soak: %d rounds, %d calls, %d attempts; %d calls answered well, %d with several attempts, %d marked as retries, %d of gRPC, %d abandoned, %d endpoints left alone, %d times a circuit had to open, %d answered by the agent: %v\n",
-		s.rounds, s.calls, s.attempts, s.good, s.repeated, s.marked, s.rpcs, s.abandoned, s.ejections, s.openings, s.local, s.reasons)
-	if s.rounds > 5 && (s.good < s.attempts/10 || s.repeated == 0 || s.local == 0 || s.abandoned == 0) {
-		t.Error("the soak has not seen what it is to check")
 	}
 }

@@ -92,7 +92,8 @@ func (e *Endpoints) Of(addr netip.AddrPort) *Endpoint {
 // maxJoined bounds how many endpoints there can be with those that were added one by one.
 const maxJoined = 64
 
-// Join returns an endpoint, which is added to the first group if there is no such one; nil if there are too many.
+// Join returns an endpoint, which is added if there is no such one, to the group of its family: one of the other cannot stand in for it. nil if there are
+// too many.
 func (e *Endpoints) Join(addr netip.AddrPort) *Endpoint {
 	if ep := e.Of(addr); ep != nil {
 		return ep
@@ -104,11 +105,15 @@ func (e *Endpoints) Join(addr netip.AddrPort) *Endpoint {
 		return ep
 	}
 	all = maps.Clone(all)
-	all[addr] = &Endpoint{of: e, addr: addr}
-	if len(e.groups) == 0 {
-		e.groups = make([]group, 1)
+	family := 0
+	if !addr.Addr().Unmap().Is4() {
+		family = 1
 	}
-	e.groups[0].size++
+	all[addr] = &Endpoint{of: e, addr: addr, group: family}
+	for len(e.groups) <= family {
+		e.groups = append(e.groups, group{})
+	}
+	e.groups[family].size++
 	e.all.Store(&all)
 	return all[addr]
 }

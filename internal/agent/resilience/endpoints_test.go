@@ -238,6 +238,26 @@ func TestRule22_EndpointsAreMetOneByOne(t *testing.T) {
 	}
 }
 
+// The two cluster IPs of a Service of both families cannot stand in for each other: neither is out, though the other one is well.
+func TestRule22_AnAddressOfTheOtherFamilyIsNoSubstitute(t *testing.T) {
+	e := testEndpoints(0, nil)
+	e.SetMembers(t0)
+	for _, text := range []string{"10.96.0.10:80", "[fd00::10]:80"} {
+		e.Join(netip.MustParseAddrPort(text))
+	}
+	for _, text := range []string{"[fd00::10]:80", "10.96.0.10:80"} {
+		ep := e.Of(netip.MustParseAddrPort(text))
+		for range 5 {
+			if b, p, ok := ep.Allow(t0); ok {
+				b.Done(t0, p, Result{Failed: true})
+			}
+		}
+		if e.Out() != 0 {
+			t.Errorf("%s is out, and there is no other of its family", text)
+		}
+	}
+}
+
 // Looking at, and asking, an endpoint that is well allocates nothing.
 func TestEndpointsAllocateNothing(t *testing.T) {
 	e := testEndpoints(3, nil)

@@ -29,15 +29,32 @@ func send(fd int, p []byte) (int, error) {
 	}
 }
 
-// recv reads what has arrived, or looks at it (MSG_PEEK). Its errors are those of TryRead.
-func recv(fd int, p []byte, flags uintptr) (int, error) {
+// recv reads what has arrived. Its errors are those of TryRead.
+func recv(fd int, p []byte) (int, error) {
+	switch n, err := receive(fd, p, 0); {
+	case err == nil && n == 0 && len(p) > 0:
+		return 0, io.EOF
+	default:
+		return max(n, 0), err
+	}
+}
+
+// peek looks at what has arrived, and copies the beginning to p, which must not be empty.
+func peek(fd int, p []byte) (int, State) {
+	switch n, err := receive(fd, p, unix.MSG_PEEK); {
+	case err == unix.EAGAIN: //nolint:errorlint // it comes bare
+		return 0, Quiet
+	case err != nil || n == 0:
+		return 0, Gone
+	default:
+		return n, Readable
+	}
+}
+
+func receive(fd int, p []byte, flags int) (int, error) {
 	for {
-		n, _, err := unix.Recvfrom(fd, p, int(flags)|unix.MSG_DONTWAIT)
-		switch {
-		case err == nil && n == 0 && len(p) > 0:
-			return 0, io.EOF
-		case err != unix.EINTR: //nolint:errorlint // it comes bare
-			return max(n, 0), err
+		if n, _, err := unix.Recvfrom(fd, p, flags|unix.MSG_DONTWAIT); err != unix.EINTR { //nolint:errorlint // it comes bare
+			return n, err
 		}
 	}
 }

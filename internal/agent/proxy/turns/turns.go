@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // quantum is how many steps a pod may take on each processor between two looks at who else is ready. Each is the work for one request until its server is
@@ -127,9 +125,10 @@ func (t *Turns) run() {
 	}
 }
 
-// look sets the event the first time, which has the poller report it. Nobody resets it: the poller reports it whenever it is set anew.
+// look raises the event the first time, which has the poller report it; then it has.
 func (t *Turns) look(fd uintptr) (found bool) {
 	if t.asked {
+		t.event.found()
 		return true
 	}
 	t.asked = true

@@ -20,10 +20,11 @@ install() {
   echo "fairlead is installed in $namespace by its charts: $(ready deployment/fairlead-manager readyReplicas) managers and $(ready daemonset/fairlead-agent numberReady) agents ready"
 }
 
-# ours prints what there is of fairlead, whatever its kind: all that has such a name, but for the stories' namespaces, which are on their way out.
+# ours prints what there is of fairlead, whatever its kind: all that has such a name, but for the stories' namespaces, which are on their way out,
+# and the APIService, which the API server makes of the CRDs.
 ours() {
   local kinds
-  kinds=$($kubectl api-resources --verbs=list --output=name | paste -sd,)
+  kinds=$($kubectl api-resources --verbs=list --output=name | grep -vxE 'apiservices\.apiregistration\.k8s\.io|componentstatuses|endpoints' | paste -sd,)
   $kubectl get "$kinds" --all-namespaces --ignore-not-found --no-headers \
     --output=custom-columns=KIND:.kind,NAMESPACE:.metadata.namespace,NAME:.metadata.name \
     | awk '$2 !~ /^fairlead-e2e/ && $3 !~ /^fairlead-e2e/ && $3 ~ /(^|\.)fairlead/ {print $1, $3}' | sort -u

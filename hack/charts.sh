@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs and uninstalls fairlead by its charts on the cluster KUBECONFIG names, as docs/install.md describes it.
 #
-#   charts.sh install [VALUES]   installs it, or upgrades it, whatever it was installed by, and waits until manager and agents are ready
+#   charts.sh install [VALUES]   installs it with these values alone, or upgrades it, whatever it was installed by, and waits until manager and agents are ready
 #   charts.sh uninstall          removes it, and fails if anything is left but the CRDs
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ namespace=fairlead-system
 install() {
   $kubectl apply --server-side -f config/default/namespace.yaml >/dev/null
   "$helm" upgrade --install --take-ownership --namespace $namespace fairlead-crds charts/fairlead-crds >/dev/null
-  if ! "$helm" upgrade --install --take-ownership --namespace $namespace --wait --timeout 3m fairlead charts/fairlead ${1:+--values "$1"} >/dev/null; then
+  if ! "$helm" upgrade --install --take-ownership --reset-values --namespace $namespace --wait --timeout 3m fairlead charts/fairlead ${1:+--values "$1"} >/dev/null; then
     $kubectl -n $namespace get pods -o wide >&2
     exit 1
   fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs and uninstalls fairlead by its charts on the cluster KUBECONFIG names, as docs/install.md describes it.
 #
-#   charts.sh install [VALUES]   installs it, or upgrades it, whatever it was installed by, and waits until manager and agents are ready
+#   charts.sh install [VALUES]   installs it with these values alone, or upgrades it, whatever it was installed by, and waits until manager and agents are ready
 #   charts.sh uninstall          removes it, and fails if anything is left but the CRDs
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ namespace=fairlead-system
 install() {
   $kubectl apply --server-side -f config/default/namespace.yaml >/dev/null
   "$helm" upgrade --install --take-ownership --namespace $namespace fairlead-crds charts/fairlead-crds >/dev/null
-  if ! "$helm" upgrade --install --take-ownership --namespace $namespace --wait --timeout 3m fairlead charts/fairlead ${1:+--values "$1"} >/dev/null; then
+  if ! "$helm" upgrade --install --take-ownership --reset-values --namespace $namespace --wait --timeout 3m fairlead charts/fairlead ${1:+--values "$1"} >/dev/null; then
     $kubectl -n $namespace get pods -o wide >&2
     exit 1
   fi
@@ -20,10 +20,11 @@ install() {
   echo "fairlead is installed in $namespace by its charts: $(ready deployment/fairlead-manager readyReplicas) managers and $(ready daemonset/fairlead-agent numberReady) agents ready"
 }
 
-# ours prints what there is of fairlead, whatever its kind: all that has such a name, but for the stories' namespaces, which are on their way out.
+# ours prints what there is of fairlead, whatever its kind: all that has such a name, but for the stories' namespaces, which are on their way out,
+# and the APIService, which the API server makes of the CRDs.
 ours() {
   local kinds
-  kinds=$($kubectl api-resources --verbs=list --output=name | paste -sd,)
+  kinds=$($kubectl api-resources --verbs=list --output=name | grep -vxE 'apiservices\.apiregistration\.k8s\.io|componentstatuses|endpoints' | paste -sd,)
   $kubectl get "$kinds" --all-namespaces --ignore-not-found --no-headers \
     --output=custom-columns=KIND:.kind,NAMESPACE:.metadata.namespace,NAME:.metadata.name \
     | awk '$2 !~ /^fairlead-e2e/ && $3 !~ /^fairlead-e2e/ && $3 ~ /(^|\.)fairlead/ {print $1, $3}' | sort -u

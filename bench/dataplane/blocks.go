@@ -18,16 +18,23 @@ const (
 	blockArgument = "block:"
 	// blockPort is the first port that they listen on.
 	blockPort = 15030
+	// haproxyWithBlocks is haproxy with what it has of the blocks, which is compared with fairlead under all of them.
+	haproxyWithBlocks, haproxyBlocksPort = "haproxy + its blocks", 15029
 )
 
-// blockPlans lists the candidates of a run that measures blocks: haproxy, and fairlead under each policy.
+// blockPlans lists the candidates of a run that measures blocks: haproxy as it is elsewhere and with blocks of its own, and fairlead under each policy.
 func blockPlans(w *world, self string) ([]plan, error) {
-	all := []plan{{"haproxy", 15003, []string{"haproxy", "-db", "-f", "haproxy.cfg"}, 0}}
+	all := []plan{
+		{"haproxy", 15003, []string{"haproxy", "-db", "-f", "haproxy.cfg"}, 0},
+		{haproxyWithBlocks, haproxyBlocksPort, []string{"haproxy", "-db", "-f", "haproxy-blocks.cfg"}, 0},
+	}
 	for i, b := range blocks.All() {
 		port := blockPort + i
 		all = append(all, plan{withBlock + b.Name, port, []string{self, "part-fairlead", fmt.Sprint(port), blockArgument + b.Name}, 0})
 	}
-	return all, writeConfigs(w, map[string]string{"haproxy.cfg": proxyConfig(haproxyConfig, 15003, 1)})
+	return all, writeConfigs(w, map[string]string{
+		"haproxy.cfg": proxyConfig(haproxyConfig, 15003, 1), "haproxy-blocks.cfg": proxyConfig(haproxyBlocksConfig, haproxyBlocksPort, 1),
+	})
 }
 
 // blockPolicy is the policy with the block of this name, for what is called.

@@ -54,6 +54,45 @@ listen opaque
   server s1 OPAQUEUPSTREAM
 `
 
+// haproxyBlocksConfig has of a policy's blocks what haproxy has of its own, and no more: of time limits, retries, connection limits and queue those above, and a
+// limit of rate, one of requests at once, a server that is given up after many errors, a header field more, and rules like those of the policy. It has nothing
+// like hedging, adaptive limits and timeouts, budgets, and slow calls.
+const haproxyBlocksConfig = `
+global
+  nbthread THREADS
+  maxconn 10200
+  no strict-limits
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 1m
+  timeout server 10s
+  timeout queue 1s
+  timeout http-request 10s
+  retries 2
+  retry-on conn-failure empty-response response-timeout 500 502 503 504
+  option redispatch
+  option http-keep-alive
+  http-reuse always
+frontend in
+  bind 127.0.0.1:PORT
+  stick-table type integer size 1 expire 1m store http_req_rate(1s)
+  http-request track-sc0 int(1)
+  http-request deny deny_status 429 if { sc_http_req_rate(0) gt 10000000 }
+  http-request set-header fairlead-attempt 1
+  use_backend other if { method PATCH }
+  use_backend other if { path_beg /v1/reports }
+  use_backend other if { hdr(host) -m end .elsewhere.example }
+  use_backend other if { req.hdr(x-priority) -m str batch }
+  use_backend out if { path_reg ^/((some|other)/.*)?$ } { req.hdr(user-agent) -m reg ^[a-z]+(/[0-9]+)?$ }
+  default_backend other
+backend out
+  http-error status 503 content-type text/plain string "later"
+  server s1 UPSTREAM maxconn 1000 maxqueue 100 pool-max-conn 20000 check inter 1m observe layer7 error-limit 1000 on-error mark-down
+backend other
+  http-request deny
+`
+
 const nginxConfig = `
 worker_processes 1;
 master_process off;

@@ -22,6 +22,9 @@ func against(candidate string) []string {
 	if strings.HasPrefix(proxy, also) {
 		all = append(all, "fairlead")
 	}
+	if strings.HasPrefix(candidate, withBlock+blocks.Everything) {
+		all = append(all, haproxyWithBlocks)
+	}
 	if several && threads != "1" {
 		all = append(all, proxy+"/1")
 	}

@@ -24,6 +24,7 @@ func TestBadValuesAreRefused(t *testing.T) {
 		`{manger: {}}`:                                                                `additional properties 'manger' not allowed`,
 		`{manager: {replicas: 0}}`:                                                    `at '/manager/replicas': minimum: got 0, want 1`,
 		`{manager: {replicas: "2"}}`:                                                  `at '/manager/replicas': got string, want integer`,
+		`{manager: {inventory: {flows: -1}}}`:                                         `at '/manager/inventory/flows': minimum`,
 		`{manager: {logLevel: debug}}`:                                                `at '/manager/logLevel': value must be one of 'DEBUG', 'INFO', 'WARN', 'ERROR'`,
 		`{agent: {logLevel: TRACE}}`:                                                  `at '/agent/logLevel': value must be one of`,
 		`{agent: {drain: 10}}`:                                                        `at '/agent/drain': got number, want string`,
@@ -130,6 +131,7 @@ var fixed = map[string]map[string]string{
 		"agents-address":  "a pod has its ports for itself",
 		"metrics-address": "a pod has its ports for itself",
 		"health-address":  "a pod has its ports for itself",
+		"live-address":    "a pod has its ports for itself",
 	},
 	"agent": {},
 }

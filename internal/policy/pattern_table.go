@@ -62,10 +62,11 @@ type tabling struct {
 func newTable(program *syntax.Prog) *table {
 	m := &tabling{program: program, follow: make([]threads, len(program.Inst)), numbers: map[threads]uint8{}, table: &table{}}
 	for pc := range program.Inst {
-		switch program.Inst[pc].Op {
-		case syntax.InstEmptyWidth:
+		op := program.Inst[pc].Op
+		if op == syntax.InstEmptyWidth {
 			return nil
-		case syntax.InstMatch:
+		}
+		if op == syntax.InstMatch {
 			m.match = uint32(pc)
 		}
 		m.reach(&m.follow[pc], uint32(pc))

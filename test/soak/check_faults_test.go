@@ -56,10 +56,10 @@ func (r *round) checkFaults(a *account, f *policy.Faults) {
 // checkInjected: an injected answer is the one that was asked for, as late as that, and no server has seen the call.
 func (r *round) checkInjected(a *account, f *policy.Faults) {
 	status, code := faultStatus, faultCode
-	switch {
-	case f.Abort == policy.FaultReset:
+	if f.Abort == policy.FaultReset {
 		status, code = http.StatusBadGateway, 14
-	case f.Abort == policy.NoFaultAbort:
+	}
+	if f.Abort == policy.NoFaultAbort {
 		r.blame(a, "it was answered by a fault that only holds up")
 	}
 	if a.rpc {

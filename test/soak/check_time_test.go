@@ -76,8 +76,7 @@ func (r *round) checkEarly(a *account, may []*version) {
 		shortest time.Duration
 		backoff  time.Duration
 	)
-	switch {
-	case r.fixed.kind == kindTimeouts: // which has other bounds too: see checkStages
+	if r.fixed.kind == kindTimeouts { // which has other bounds too: see checkStages
 		return
 	}
 	switch a.reason {

@@ -7,7 +7,6 @@ package main
 
 import (
 	"fmt"
-	"log"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,19 +18,23 @@ const (
 )
 
 func main() {
-	log.SetFlags(0)
 	if len(os.Args) != 2 {
-		log.Fatal("usage: charts OUT")
+		fmt.Fprintln(os.Stderr, "usage: charts OUT")
+		os.Exit(2)
 	}
 	if err := run(os.Args[1]); err != nil {
-		log.Fatal("charts: ", err)
+		fmt.Fprintln(os.Stderr, "charts:", err)
+		os.Exit(1)
 	}
 }
 
 func run(out string) error {
 	crds, err := filepath.Glob(filepath.Join(out, "config/crd/policy.fairlead.dev_*.yaml"))
-	if err != nil || len(crds) == 0 {
-		return fmt.Errorf("there are no CRDs below %s: %v", out, err)
+	if err != nil {
+		return err
+	}
+	if len(crds) == 0 {
+		return fmt.Errorf("there are no CRDs below %s", out)
 	}
 	for _, path := range crds {
 		if err := convert(path, filepath.Join(out, crdChart, "templates", filepath.Base(path)), crdTemplate); err != nil {

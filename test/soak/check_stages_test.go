@@ -81,13 +81,14 @@ func (r *round) checkStages(a *account, t *policy.Timeouts) {
 	}
 	fits := a.carried() < windowSize/4
 	mayWrite := write > 0 && !fits && p.step.deaf+slack > write || t.Idle > 0 && p.step.deaf+p.step.late+slack > t.Idle
-	mustWrite := write > 0 && a.carried() > 2*windowSize && p.step.deaf > write+slack && deaf > write+slack
+	// Its server is deaf for less when it is given up, of which it hears.
+	mustWrite := write > 0 && a.carried() > 2*windowSize && p.step.deaf > write+slack
 	switch {
 	case a.reason == "per_try_timeout" && !mayWrite:
 		r.blame(a, "it was given up, and its server did not read for %v, it has %v", deaf, write)
-	case mustWrite && a.reason != "per_try_timeout":
+	case mustWrite && deaf > write+slack && a.reason != "per_try_timeout":
 		r.blame(a, "its server did not read for %v, and it was not given up after %v", deaf, write)
-	case mustWrite:
+	case mustWrite && a.reason == "per_try_timeout":
 		r.covers("a request had to be given up")
 		r.checkWhen(a, "the request", a.head.Sub(a.begun), write, slack)
 	case a.reason != "":

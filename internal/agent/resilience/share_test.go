@@ -187,7 +187,8 @@ func TestRule24_SharesAreExactUnderConcurrency(t *testing.T) {
 	wg.Wait()
 	close(done)
 	changes.Wait()
-	withinRate(t, starts, every, 7)
+	// Each worker may have looked at the clock before a change of the share and have passed after it: that start counts as earlier than it was.
+	withinRate(t, starts, every, 7+workers)
 	if n := l.Waiting(); n != 0 || l.line.turn != nil {
 		t.Errorf("%d are left", n)
 	}

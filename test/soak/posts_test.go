@@ -21,7 +21,7 @@ const (
 	// posts is how many calls are made of each protocol in TestNoPOSTIsExecutedTwice, of which there are two.
 	posts = 50_000
 	// positions is at how many bytes connections break, in either direction: as many as a few calls have.
-	positions = 900
+	positions = 800
 	posters   = 16
 	// written is the direction in which a connection breaks once bytes were written; 0: once they were read.
 	written = 1

@@ -4,7 +4,7 @@ CLUSTER ?= fairlead
 IMAGES ?= $(wildcard cmd/manager cmd/agent test/images/*)
 CLUSTER_TOOL = bin/cluster -name '$(CLUSTER)'
 # A command that prints KUBEBUILDER_ASSETS, building what is missing first.
-KUBE_ASSETS = $(MAKE) -s kube-assets
+KUBE_ASSETS = $(MAKE) -s --no-print-directory kube-assets
 
 .PHONY: cluster-tool
 cluster-tool:

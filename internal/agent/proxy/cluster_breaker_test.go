@@ -37,6 +37,7 @@ func TestRule22_WhatTheClusterOpensIsOpen(t *testing.T) {
 	if w.rejected("/") {
 		t.Fatal("rejected before it is open")
 	}
+	w.seen.await(t, 1) // it is reported when its client has had the answer
 	w.order(1, policy.BreakerOpen)
 	if !w.rejected("/") || n.Load() != 1 {
 		t.Errorf("%d calls reached the server, want 1", n.Load())

@@ -63,6 +63,7 @@ type receipt struct {
 	key      string
 	ill      bool // by the server that fails them all
 	down     bool // by one of those that all fail at that time
+	backed   bool // by the backup, which a connection falls back on
 	conn     *brittleConn
 }
 

@@ -236,7 +236,7 @@ func (c *circuit) fewPass(rejected *account, end time.Time) bool {
 	}
 	slices.SortFunc(seen, time.Time.Compare)
 	for i, at := range seen {
-		periods := 1 + int(at.Sub(rejected.begun)/c.shortest())
+		periods := 1 + int((at.Sub(rejected.begun)+c.round.slack(rejected.begun, at))/c.shortest())
 		if i+1 > c.breaker.Probes*periods {
 			c.round.blame(rejected, "after it was rejected %d calls passed in %v, in which nothing can have closed the circuit; %d probes may pass at once, and it stays open for %v",
 				i+1, at.Sub(rejected.ended), c.breaker.Probes, c.shortest())

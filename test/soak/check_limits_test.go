@@ -37,7 +37,7 @@ func (r *round) checkRate() {
 func (r *round) checkRateFrom(l *policy.RateLimit, from time.Time, calls []*account) {
 	var seen []time.Time
 	for _, a := range calls {
-		if len(a.receipts) > 0 && a.sends == 1 {
+		if len(a.receipts) > 0 && a.sends == 1 && !a.receipts[0].backed {
 			seen = append(seen, a.receipts[0].at)
 		}
 	}
@@ -73,7 +73,7 @@ func (r *round) checkPlaces(places int, calls []*account) {
 			continue
 		}
 		for _, p := range a.receipts {
-			if p.attempt == a.answer && p.whole {
+			if p.attempt == a.answer && p.whole && !p.backed {
 				edges = append(edges, edge{a, a.receipts[0].at, true}, edge{a, p.last, false})
 			}
 		}

@@ -52,6 +52,8 @@ type fixed struct {
 	concurrency *policy.Concurrency
 	// ill: the first server fails each call and the others none, which breakers of single endpoints are to find out.
 	ill bool
+	// connections is how many a pod may have; 0: as many as it likes.
+	connections int
 	// sick: servers fail the calls of the first pod alone, which its node is not to open a circuit of the cluster for.
 	sick bool
 }
@@ -60,8 +62,11 @@ func drawFixed(rng *rand.Rand, k kind) (f fixed) {
 	f.kind = k
 	switch k {
 	case kindOpaque:
-		if rng.IntN(4) == 0 {
+		switch rng.IntN(4) {
+		case 0:
 			f.drawRate(rng)
+		case 1:
+			f.connections = 1 + rng.IntN(3)
 		}
 	case kindForced:
 		if rng.IntN(2) == 0 {

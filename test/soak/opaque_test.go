@@ -23,7 +23,10 @@ const opening = "\x00soak %d %d\n"
 func drawOpaque(rng *rand.Rand, f fixed, s *policy.Settings) {
 	s.Retry.On, s.Retry.MaxRetries, s.Retry.Overrides, s.Retry.Budget = policy.Of(policy.ConnectFailure), 1+rng.IntN(2), nil, ample
 	s.Retry.Idempotency, s.Retry.AvoidPreviousEndpoints, s.Timeouts.Overall = policy.AnyMethod, true, 0
-	if f.rate != nil {
+	if f.connections > 0 {
+		s.Pool.MaxConnections, s.Pool.MaxPending, s.Pool.PendingTimeout = f.connections, 2, between(rng, 10*time.Millisecond, 300*time.Millisecond)
+	}
+	if f.rate != nil || f.connections > 0 {
 		return
 	}
 	s.Timeouts.Idle = oneOf(rng, 0, between(rng, 80*time.Millisecond, 200*time.Millisecond))
@@ -117,6 +120,7 @@ func (s *server) sendBack(c *brittleConn) {
 		return
 	}
 	r := a.received(c, "")
+	r.backed = s.backs
 	b, at := make([]byte, 8<<10), 0
 	for err == nil {
 		var n int
@@ -138,11 +142,16 @@ func (r *round) checkPassed() {
 	if r.fixed.kind != kindOpaque {
 		return
 	}
+	if n := r.fixed.connections; n > 0 {
+		for _, calls := range r.groups(policy.SharePod) {
+			r.checkPlaces(n, calls)
+		}
+	}
 	for _, a := range r.accounts {
 		if n := len(a.receipts); n > 1 {
 			r.blame(a, "servers saw a connection %d times", n)
 		}
-		if may := r.possible(a); len(may) == 1 && r.fixed.rate == nil {
+		if may := r.possible(a); len(may) == 1 && r.fixed.rate == nil && r.fixed.connections == 0 {
 			r.checkPassedEnd(a, &may[0].settings.Timeouts)
 		}
 	}

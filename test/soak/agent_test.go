@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -206,7 +207,7 @@ func (e events) Panicked(_ string, what any, stack []byte) {
 // violations are what a round has found.
 type violations struct {
 	mu    sync.Mutex
-	list  []func(*testing.T)
+	list  []func() string
 	count atomic.Int64
 }
 
@@ -217,6 +218,6 @@ func (v *violations) violation(format string, args ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.count.Add(1) <= shownViolations {
-		v.list = append(v.list, func(t *testing.T) { t.Helper(); t.Errorf(format, args...) })
+		v.list = append(v.list, func() string { return fmt.Sprintf(format, args...) })
 	}
 }

@@ -90,7 +90,7 @@ func (r *round) checkStages(a *account, t *policy.Timeouts) {
 		r.blame(a, "its server did not read for %v, and it was not given up after %v", deaf, write)
 	case mustWrite && a.reason == "per_try_timeout":
 		r.covers("a request had to be given up")
-		r.checkWhen(a, "the request", a.head.Sub(a.begun), write, slack)
+		r.checkWhen(a, "the request", a.head.Sub(a.begun), write, write+slack) // it made progress until the buffers on the way were full
 	case a.reason != "":
 	case read > 0 && stall > read+slack:
 		if r.covers("a response had to be given up"); a.whole {

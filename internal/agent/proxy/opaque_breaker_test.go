@@ -28,7 +28,7 @@ func once(change func(*policy.Breaker)) func(*policy.Settings) {
 func TestRule22_FieldsDecideWhatOfConnectingOpens(t *testing.T) {
 	const short, pause = 20 * time.Millisecond, 50 * time.Millisecond
 	slow := func(s policy.SlowCalls) func(*policy.Breaker) {
-		return func(b *policy.Breaker) { s.Threshold = time.Millisecond; b.SlowCalls = &s }
+		return func(b *policy.Breaker) { s.Threshold = 25 * time.Millisecond; b.SlowCalls = &s }
 	}
 	rate := func(e policy.ErrorRate) func(*policy.Breaker) { return func(b *policy.Breaker) { b.ErrorRate = &e } }
 	for name, tc := range map[string]struct {
@@ -58,7 +58,7 @@ func TestRule22_FieldsDecideWhatOfConnectingOpens(t *testing.T) {
 				case 'b':
 					w.dialer.refuse.Store(1)
 				case 's':
-					w.dialer.slow.Store(int64(5 * time.Millisecond))
+					w.dialer.slow.Store(int64(40 * time.Millisecond))
 				}
 				if _, n := w.reaches(); n != 1 {
 					t.Fatalf("connection %d was rejected", i)

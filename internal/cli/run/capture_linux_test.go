@@ -2,7 +2,11 @@ package run
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -43,11 +47,44 @@ func TestMappedPortsOfACapturedCommand(t *testing.T) {
 }
 
 // Without a way to capture, Always is refused rather than done by halves.
-func TestCaptureAutoFallsBack(t *testing.T) {
+func TestCaptureIsRefusedToOthersThanRoot(t *testing.T) {
+	c := fairlead(t, "--capture=Always", "-f", policy(t, "{any: {}}", ""), "--", "true")
 	if os.Geteuid() == 0 {
-		t.Skip("SKIPPED: root can capture")
+		asNobody(t, c)
 	}
-	if r := run(t, "--capture=Always", "-f", policy(t, "{any: {}}", ""), "--", "true"); r.code != 1 || !strings.Contains(r.err, "it needs root") {
+	if r := end(t, c); r.code != 1 || !strings.Contains(r.err, "it needs root") {
 		t.Errorf("ended with %d: %s", r.code, r.err)
 	}
+}
+
+// asNobody has a command run as a user without rights: a copy of its program, where everybody may go, which reads its policy as it is.
+func asNobody(t *testing.T, c *exec.Cmd) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "nobody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	at := func(i int, path string) string {
+		to := filepath.Join(dir, strconv.Itoa(i))
+		content, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(to, content, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return to
+	}
+	c.Path = at(0, c.Path)
+	for i, arg := range c.Args {
+		if i > 0 && c.Args[i-1] == "-f" {
+			c.Args[i] = at(i, arg)
+		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c.Dir = dir
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 }

@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/socketlb"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/subscribe"
+	"fairlead.dev/fairlead/internal/liveapi"
 )
 
 // ready says what is missing before this agent enforces policy.
@@ -46,22 +43,5 @@ func (a *Agent) endpoints() any { return a.routes.Endpoints(time.Now()) }
 
 // servePages serves metrics, health and debugging until ctx ends.
 func (a *Agent) servePages(ctx context.Context) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.opts.HTTPAddress)
-	if err != nil {
-		return fmt.Errorf("serve metrics and health: %w", err)
-	}
-	// Idle and dawdling readers would use up the descriptors that captured connections need.
-	srv := &http.Server{
-		Handler: a.pages, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 30 * time.Second,
-		MaxHeaderBytes: 16 << 10,
-	}
-	var group errgroup.Group
-	group.Go(func() error {
-		<-ctx.Done()
-		return srv.Close()
-	})
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return group.Wait()
+	return liveapi.Serve(ctx, "metrics and health", a.opts.HTTPAddress, a.pages)
 }

@@ -97,7 +97,7 @@ func (m *Manager) addLive(p *liveParts, store *distribute.Store, lookup *cluster
 		return nil
 	}
 	h := live.Handler(live.Options{Store: store, Inventory: p.inventory, Changes: p.changes, ServiceAt: lookup.ServiceAt})
-	return m.manager.Add(onEveryReplica{func(ctx context.Context) error { return live.Serve(ctx, m.opts.LiveAddress, h) }})
+	return m.manager.Add(onEveryReplica{func(ctx context.Context) error { return liveapi.Serve(ctx, "the live API", m.opts.LiveAddress, h) }})
 }
 
 // recordingChanges records Events, and notes those about policies as changes.

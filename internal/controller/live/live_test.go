@@ -169,10 +169,10 @@ func TestPointsAreBounded(t *testing.T) {
 func TestServingEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Serve(ctx, "127.0.0.1:0", Handler(options())); err != nil {
+	if err := liveapi.Serve(ctx, "the live API", "127.0.0.1:0", Handler(options())); err != nil {
 		t.Error(err)
 	}
-	if err := Serve(t.Context(), "256.0.0.1:0", nil); err == nil || !strings.Contains(err.Error(), "serve the live API") {
+	if err := liveapi.Serve(t.Context(), "the live API", "256.0.0.1:0", nil); err == nil || !strings.Contains(err.Error(), "serve the live API") {
 		t.Errorf("an address that there is not: %v", err)
 	}
 }

@@ -1,17 +1,12 @@
 package live
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"fairlead.dev/fairlead/internal/controller/changes"
 	"fairlead.dev/fairlead/internal/controller/distribute"
@@ -43,27 +38,6 @@ func Handler(o Options) http.Handler {
 		mux.Handle("GET "+path, liveapi.Within(o.leading(oneByOne(page))))
 	}
 	return mux
-}
-
-// Serve answers on an address until ctx ends.
-func Serve(ctx context.Context, address string, h http.Handler) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("serve the live API: %w", err)
-	}
-	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 30 * time.Second,
-		MaxHeaderBytes: 16 << 10,
-	}
-	var group errgroup.Group
-	group.Go(func() error {
-		<-ctx.Done()
-		return srv.Close()
-	})
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return group.Wait()
 }
 
 // oneByOne serves one request at a time: an answer may be as large as all that is kept.

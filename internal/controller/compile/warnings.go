@@ -130,7 +130,7 @@ func attemptsNeed(s *policy.Settings) time.Duration {
 	b := &s.Retry.Backoff
 	wait := float64(b.Initial)
 	for n := 1; n <= s.Retry.MaxRetries; n++ {
-		need += min(time.Duration(wait), b.Max) + s.Timeouts.PerTry
+		need += time.Duration(min(wait, float64(b.Max))) + s.Timeouts.PerTry
 		switch b.Strategy {
 		case policy.Exponential:
 			wait *= b.Multiplier

@@ -12,7 +12,8 @@ fi
 cleanup() { [ "${KEEP:-}" = 1 ] || local_down "$name"; }
 trap cleanup EXIT
 step "a local cluster named $name"
-local_up "$name"
+# Nodes with containerd 2, and one with the distribution's, which is of version 1 on Debian 12.
+local_up "$name" built,built,installed
 step "installing fairlead by its charts, with other values first"
 hack/charts.sh install test/e2e/testdata/former-values.yaml
 hack/charts.sh install

@@ -91,7 +91,7 @@ verify: verify-modules verify-generate verify-docs verify-macos ## Modules, gene
 
 .PHONY: verify-modules
 verify-modules:
-	for module in . hack/cluster hack/release test/grpc; do (cd $$module && go mod tidy -diff) || exit; done
+	for module in . hack/cluster hack/cluster/containerd hack/release test/grpc; do (cd $$module && go mod tidy -diff) || exit; done
 
 # fairlead run is for the machines of developers too.
 .PHONY: verify-macos

@@ -20,7 +20,7 @@ hack/charts.sh install
 [ "${RACE:-}" != 1 ] || hack/e2e-race.sh prepare
 step "the stories"
 ended=0
-go test -count=1 -timeout "${TIMEOUT:-25m}" ./test/e2e -v -ginkgo.v ${FOCUS:+-ginkgo.focus="$FOCUS"} || ended=$?
+go test -count=1 -timeout "${TIMEOUT:-40m}" ./test/e2e -v -ginkgo.v ${FOCUS:+-ginkgo.focus="$FOCUS"} || ended=$?
 [ "${RACE:-}" != 1 ] || hack/e2e-race.sh check bin/cluster -name "$name" || ended=$?
 if [ "${KEEP:-}" != 1 ]; then
   step "uninstalling fairlead"

@@ -46,7 +46,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	err := run(ctx, os.Args[1:])
 	stop()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+	if exit, ok := err.(*exec.ExitError); ok { // of a command that was run for the user, and has said itself what is wrong
 		os.Exit(exit.ExitCode())
 	}
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 
 const usage = `usage: cluster [-name NAME] COMMAND
 
-  up [-nodes N] [-containerd LIST] [DIR...]
+  up [-nodes N] [-containerd LIST] [-timeout 3m] [DIR...]
                           make the cluster, or verify the one that is there, and give its nodes
                           the images of the main packages; LIST is built (containerd 2 from its
                           Go module, the default) or installed (the distribution's) for each node
@@ -129,6 +129,8 @@ func inside(command string, args []string) error {
 func up(ctx context.Context, c *cluster.Cluster, args []string, progress build.Progress) error {
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
 	nodes := flags.Int("nodes", 3, "number of nodes")
+	// It takes seconds on an idle machine; a busy one may need a multiple.
+	timeout := flags.Duration("timeout", 3*time.Minute, "how long it may take from the first process to the last check")
 	containerd := flags.String("containerd", cluster.Built, "where the nodes' containerds come from")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -140,7 +142,7 @@ func up(ctx context.Context, c *cluster.Cluster, args []string, progress build.P
 	if err != nil {
 		return err
 	}
-	if err := c.Up(ctx, cluster.Want{Nodes: *nodes, Containerd: from, Images: flags.Args()}, progress); err != nil {
+	if err := c.Up(ctx, cluster.Want{Nodes: *nodes, Containerd: from, Images: flags.Args(), Timeout: *timeout}, progress); err != nil {
 		return err
 	}
 	progress("export KUBECONFIG=%s", c.Kubeconfig())

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -26,6 +27,8 @@ type Want struct {
 	Containerd []string
 	// Images are the packages whose images the nodes get.
 	Images []string
+	// Timeout bounds how long it may take from its first process to its last check.
+	Timeout time.Duration
 }
 
 // ParseContainerd reads a list such as "built,installed".

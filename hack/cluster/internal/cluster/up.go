@@ -15,10 +15,6 @@ import (
 	"fairlead.dev/fairlead/hack/cluster/internal/plan"
 )
 
-// readyTimeout bounds how long a cluster may take from its first process to its last check. It
-// takes seconds on an idle machine; a busy one may need a multiple.
-const readyTimeout = 3 * time.Minute
-
 // Up makes the cluster, or verifies the one that is there.
 func (c *Cluster) Up(ctx context.Context, w Want, progress build.Progress) error {
 	if os.Geteuid() != 0 {
@@ -99,7 +95,7 @@ func (c *Cluster) create(ctx context.Context, w Want, progress build.Progress) e
 		return err
 	}
 	progress("machines are running; logs are in %s", p.LogDir())
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
 	defer cancel()
 	if err := c.makeHealthy(ctx, s, ready.images, progress); err != nil {
 		return err

@@ -120,6 +120,9 @@ func (c *Cluster) importNew(ctx context.Context, s *state, images []Image, progr
 	if len(images) == 0 {
 		return nil
 	}
+	if len(s.Runtimes) == 0 {
+		return fmt.Errorf("cluster %s was made by an earlier version of this tool: take it down first", c.name)
+	}
 	var missing []Image
 	for _, img := range images {
 		if s.Images[img.Tag] != img.Digest {

@@ -18,7 +18,13 @@ func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, await bool
 	t.pending = r.GRPCPending
 	v := result{class: classifyResponse(c.plan.Settings, r), response: r}
 	good := !v.failure && !v.retryable
+	if c.Observer != nil {
+		c.observeResult(now, id, &v, OK)
+	}
 	if good && await && t.pending && !t.answered {
+		if c.Observer != nil {
+			c.observe(now, Held, id)
+		}
 		return c.awaitTrailers(now, t, r)
 	}
 	if good {
@@ -55,6 +61,9 @@ func (c *Call) answeredWith(status, grpc int) {
 // badResponse decides what follows a response that is not good enough, while no better one can be hoped for.
 func (c *Call) badResponse(now time.Time, id AttemptID, v *result) Action {
 	delay, no := c.decide(now, v)
+	if c.Observer != nil {
+		c.observeDecision(now, v, delay, no)
+	}
 	dropped := c.keep(id)
 	var a Action
 	if no == NotNeeded {
@@ -123,6 +132,9 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 		return c.carryOn()
 	}
 	v := result{class: classifyFailure(c.plan.Settings, f, unsent), unsent: unsent}
+	if c.Observer != nil {
+		c.observeResult(now, id, &v, f.Kind)
+	}
 	c.returnPermit(now, t, v.breakerFails)
 	return c.afterFailure(now, &v)
 }
@@ -139,6 +151,9 @@ func (c *Call) afterFailure(now time.Time, v *result) Action {
 // retryOrEnd has what failed tried again, or ends the call.
 func (c *Call) retryOrEnd(now time.Time, v *result) Action {
 	delay, no := c.decide(now, v)
+	if c.Observer != nil {
+		c.observeDecision(now, v, delay, no)
+	}
 	if no != NotNeeded {
 		return c.end(now, no)
 	}
@@ -233,6 +248,9 @@ func (c *Call) fallBack(now time.Time, d RetryDecision) (a Action, ok bool) {
 		c.plan, c.route = c.own, 0
 		return Action{Cancel: others}, false
 	}
+	if c.Observer != nil {
+		c.observe(now, FallsBack, 0)
+	}
 	return c.start(now, p, Action{Start: FallbackStart, Cancel: others}), true
 }
 
@@ -297,6 +315,9 @@ func (c *Call) record(now time.Time, kind Kind, d RetryDecision) {
 	case c.request.GRPC:
 		c.outcome.GRPCStatus = kind.GRPCStatus()
 	}
+	if c.Observer != nil {
+		c.observeEnd(now, Ends)
+	}
 }
 
 // success is the decision on a call whose response is good enough.
@@ -315,6 +336,9 @@ func (c *Call) finished(now time.Time, id AttemptID, e *End) {
 	c.outcome.Truncated = e.Truncated
 	if c.attempts[id].pending {
 		c.finishPending(now, id, e)
+	}
+	if c.Observer != nil {
+		c.observeEnd(now, Finishes)
 	}
 	c.leave(now)
 }

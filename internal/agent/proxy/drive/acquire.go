@@ -22,6 +22,9 @@ func Ask(r *upstream.Request, a call.Action, c *call.Call, to netip.AddrPort, pi
 	if a.Avoid {
 		r.Avoid = c.Endpoints()
 	}
+	if r.Choice = nil; c.Observer != nil {
+		r.Choice = &upstream.Choice{}
+	}
 }
 
 // HoldPermit has an attempt hold the permit of the endpoint that its request was granted.
@@ -54,6 +57,9 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 			x.cancelSlot()
 			return upstream.Lease{}, x.Call.Unplaced(x.Now, a.Attempt)
 		}
+		if x.Call.Observer != nil {
+			ObserveQueued(&x.Call, x.Now, a.Attempt)
+		}
 		if next, ok := x.queue(p, a); !ok {
 			return upstream.Lease{}, next
 		}
@@ -63,6 +69,9 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 	x.PlacedAt = x.Now
 	HoldPermit(&x.Call, a.Attempt, pool, t)
 	placed := x.Call.Placed(x.Now, a.Attempt, t.Host().Addr())
+	if x.Call.Observer != nil {
+		ObserveChosen(&x.Call, x.Now, a.Attempt, t, l)
+	}
 	if answer == upstream.Ready {
 		return l, call.Action{}
 	}

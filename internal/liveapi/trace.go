@@ -133,7 +133,7 @@ type TraceClass struct {
 
 // TraceChoice says why an endpoint was chosen.
 type TraceChoice struct {
-	// By is original (only the address that the client called will do), name (the addresses of a name are tried), kept (the pod keeps its endpoint),
+	// By is original (only the address that the client called will do), name (the addresses of a name are tried), affinity (the pod keeps its endpoint),
 	// round_robin, random or least_request.
 	By string `json:"by"`
 	// Endpoints is how many there are, of which some are left out as long as there are others: Unreachable for the pod of late, Ejected by their breakers,

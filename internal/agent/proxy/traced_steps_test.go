@@ -230,4 +230,3 @@ func TestAnOpenTraceAllocatesNothingForOtherCalls(t *testing.T) {
 		t.Errorf("%.1f allocations for each call", n)
 	}
 }
-

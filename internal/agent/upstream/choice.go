@@ -11,8 +11,8 @@ import (
 
 // Choice says why a host was chosen, and what making a connection to it took, for who watches a call.
 type Choice struct {
-	// By is what has chosen: original, where only the address will do that the client called; name, where the addresses of a name are tried; kept, where the
-	// pod keeps its host; round_robin, random or least_request.
+	// By is what has chosen: original, where only the address will do that the client called; name, where the addresses of a name are tried; affinity, where
+	// the pod keeps its host; round_robin, random or least_request.
 	By string
 	// Hosts is how many there are of the family that the client called, Unreachable how many of them the pod could not connect to lately, Ejected how many
 	// are out by their breakers, and Avoided how many the call has used.
@@ -66,7 +66,7 @@ func (p *Pool) chooser(r *Request, family int) string {
 	}
 	switch p.set.picker.(type) {
 	case keptHost:
-		return "kept"
+		return "affinity"
 	case roundRobin:
 		return "round_robin"
 	case randomHost:

@@ -91,9 +91,7 @@ func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
 	if !c.request.HasBody || t.hedged { // else it is armed when the body has been sent
 		c.armHedge(t.running)
 	}
-	if c.Observer != nil {
-		c.observe(now, Placed, id)
-	}
+	c.note(now, Placed, id)
 	return c.carryOn()
 }
 
@@ -126,9 +124,7 @@ func (c *Call) requestWritten(now time.Time, id AttemptID) Action {
 		if c.request.HasBody { // else it has been armed
 			c.armHedge(written)
 		}
-		if c.Observer != nil {
-			c.observe(now, Sent, id)
-		}
+		c.note(now, Sent, id)
 	}
 	return c.carryOn()
 }
@@ -187,9 +183,7 @@ func (c *Call) forwardedInterim(now time.Time, id AttemptID) Action {
 	}
 	c.bytesAccepted(id)
 	c.interim = true
-	if c.Observer != nil {
-		c.observe(now, Interim, id)
-	}
+	c.note(now, Interim, id)
 	others := c.dismissLive(now, SetOf(id))
 	a := c.carryOn()
 	a.Cancel = others
@@ -322,9 +316,7 @@ func (c *Call) dismissLive(now time.Time, except AttemptSet) AttemptSet {
 		c.reached = c.reached || c.attempts[id].placed // the driver tells only of those that end by themselves whether they were sent
 		c.wasGivenUp(now, &c.attempts[id])
 		c.giveUp(now, &c.attempts[id])
-		if c.Observer != nil {
-			c.observe(now, Dismissed, id)
-		}
+		c.note(now, Dismissed, id)
 	}
 	c.live &= except
 	c.hedgeAt = never

@@ -68,9 +68,7 @@ func (c *Call) strike(now time.Time, a Action) Action {
 	f, t := c.plan.Faults, &c.attempts[a.Attempt]
 	t.abort, t.start, t.avoid, t.fresh = f.Abort, a.Start, a.Avoid, a.Fresh
 	if f.Delay <= 0 {
-		if c.Observer != nil {
-			c.observe(now, Faulted, a.Attempt)
-		}
+		c.note(now, Faulted, a.Attempt)
 		a.Do = Inject
 		return a
 	}
@@ -80,9 +78,7 @@ func (c *Call) strike(now time.Time, a Action) Action {
 	var limit Limit
 	t.perTry, limit = c.perTry()
 	t.bound(after(t.running, t.perTry), limit)
-	if c.Observer != nil {
-		c.observe(now, Faulted, a.Attempt)
-	}
+	c.note(now, Faulted, a.Attempt)
 	if !c.request.HasBody {
 		c.armHedge(t.running)
 	}

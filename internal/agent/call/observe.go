@@ -118,7 +118,38 @@ func (c *Call) Report(id AttemptID, s Step) {
 	c.Observer.Step(&s)
 }
 
-// The functions below are apart from those that call them, and are not inlined, so that calls which nobody observes do not carry a Step on their stacks.
+// The functions below ask whether there is an observer where they are called. What they call then is not inlined, so that calls which nobody observes do
+// not carry a Step on their stacks.
+
+func (c *Call) noteGate(now time.Time, what What, wait time.Duration) {
+	if c.Observer != nil {
+		c.observeGate(now, what, wait)
+	}
+}
+
+func (c *Call) note(now time.Time, what What, id AttemptID) {
+	if c.Observer != nil {
+		c.observe(now, what, id)
+	}
+}
+
+func (c *Call) noteResult(now time.Time, id AttemptID, r *result, kind Kind) {
+	if c.Observer != nil {
+		c.observeResult(now, id, r, kind)
+	}
+}
+
+func (c *Call) noteDecision(now time.Time, r *result, delay time.Duration, d RetryDecision) {
+	if c.Observer != nil {
+		c.observeDecision(now, r, delay, d)
+	}
+}
+
+func (c *Call) noteEnd(now time.Time, what What) {
+	if c.Observer != nil {
+		c.observeEnd(now, what)
+	}
+}
 
 //go:noinline
 func (c *Call) observeBegin(now time.Time) {

@@ -102,9 +102,7 @@ func (c *Call) startRetry(now time.Time) Action {
 		return c.end(now, Refused)
 	}
 	if !c.takeBudget(now, p) {
-		if c.Observer != nil {
-			c.observe(now, BudgetRefuses, 0)
-		}
+		c.note(now, BudgetRefuses, 0)
 		return c.end(now, ByBudget)
 	}
 	c.retries++
@@ -125,9 +123,7 @@ func (c *Call) takeBudget(now time.Time, p resilience.Permit) bool {
 // hedge starts another attempt beside those under way, if everything allows it. If not, none is started later either.
 func (c *Call) hedge(now time.Time) Action {
 	c.hedgeAt = never
-	if c.Observer != nil {
-		c.observe(now, HedgeDue, 0)
-	}
+	c.note(now, HedgeDue, 0)
 	full := c.live|c.kept == 1<<MaxAttempts-1
 	if full || !c.methodAllows() || c.skips() || c.interim || c.bodyGone() || c.route != 0 || c.retries >= c.plan.Settings.Retry.MaxRetries {
 		return c.notHedged(now)
@@ -143,9 +139,7 @@ func (c *Call) hedge(now time.Time) Action {
 
 // notHedged goes on without another attempt.
 func (c *Call) notHedged(now time.Time) Action {
-	if c.Observer != nil {
-		c.observe(now, NoHedge, 0)
-	}
+	c.note(now, NoHedge, 0)
 	return c.carryOn()
 }
 
@@ -159,9 +153,7 @@ func (c *Call) unplaced(now time.Time, id AttemptID) Action {
 	if t == nil || t.placed || !t.waitsForNone() {
 		return c.carryOn()
 	}
-	if c.Observer != nil {
-		c.observe(now, Unplaced, id)
-	}
+	c.note(now, Unplaced, id)
 	c.giveBack(t)
 	c.over(id)
 	if t.hedged {

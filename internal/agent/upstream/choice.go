@@ -22,14 +22,11 @@ type Choice struct {
 	// Full: the pool may make no more connections, so that a host with one that is free was preferred.
 	Full bool
 
-	// when the handshake began and ended, in nanoseconds since 1970; 0: there was none
-	secureFrom, secureTo atomic.Int64
+	handshake atomic.Int64 // a time.Duration; 0: there was none
 }
 
 // Handshake is how long the handshake of a new connection took; 0: there was none.
-func (c *Choice) Handshake() time.Duration {
-	return time.Duration(max(c.secureTo.Load()-c.secureFrom.Load(), 0))
-}
+func (c *Choice) Handshake() time.Duration { return time.Duration(c.handshake.Load()) }
 
 // explain fills in why a host was chosen for a request. It expects the lock, and no call to have been counted at the host for it yet.
 //
@@ -75,11 +72,11 @@ func (p *Pool) chooser(r *Request, family int) string {
 	return "least_request"
 }
 
-// timed notes when a handshake begins and ends.
+// timed notes how long a handshake takes.
 func (c *Choice) timed(handshake func(context.Context, *transport.Conn) error) func(context.Context, *transport.Conn) error {
 	return func(ctx context.Context, conn *transport.Conn) error {
-		c.secureFrom.Store(time.Now().UnixNano())
-		defer func() { c.secureTo.Store(time.Now().UnixNano()) }()
+		began := time.Now()
+		defer func() { c.handshake.Store(int64(time.Since(began))) }()
 		return handshake(ctx, conn)
 	}
 }

@@ -95,26 +95,36 @@ func (w *watched) ended(e *routes.Exchange) {
 	w.call.Observer = nil
 }
 
-// The functions below report steps that a Call does not know of. They are for calls that have an observer.
+// The functions below report steps that a Call does not know of, if it has an observer.
 
 // ObserveQueued reports that an attempt waits for a place in the pool.
-//
-//go:noinline
 func ObserveQueued(c *call.Call, now time.Time, id call.AttemptID) {
-	c.Report(id, call.Step{At: now, What: call.Queued})
+	if c.Observer != nil {
+		observeWait(c, now, id, call.Queued)
+	}
 }
 
 // ObserveLookup reports that an attempt waits for addresses.
-//
-//go:noinline
 func ObserveLookup(c *call.Call, now time.Time, id call.AttemptID) {
-	c.Report(id, call.Step{At: now, What: call.LooksUp})
+	if c.Observer != nil {
+		observeWait(c, now, id, call.LooksUp)
+	}
+}
+
+//go:noinline
+func observeWait(c *call.Call, now time.Time, id call.AttemptID, what call.What) {
+	c.Report(id, call.Step{At: now, What: what})
 }
 
 // ObserveChosen reports why the endpoint of an attempt was chosen. l is zero if its connection is still to be made.
-//
-//go:noinline
 func ObserveChosen(c *call.Call, now time.Time, id call.AttemptID, r *upstream.Request, l upstream.Lease) {
+	if c.Observer != nil {
+		observeChosen(c, now, id, r, l)
+	}
+}
+
+//go:noinline
+func observeChosen(c *call.Call, now time.Time, id call.AttemptID, r *upstream.Request, l upstream.Lease) {
 	s := call.Step{At: now, What: call.Chosen, Endpoint: r.Host().Addr(), Reused: l.Conn != nil}
 	if r.Choice != nil {
 		s.Choice = r.Choice
@@ -122,11 +132,22 @@ func ObserveChosen(c *call.Call, now time.Time, id call.AttemptID, r *upstream.R
 	c.Report(id, s)
 }
 
-// ObserveConnected reports that the connection of an attempt was made, which took so long.
-//
+// Made is a connection that was made for an attempt, which took so long.
+type Made struct {
+	Lease upstream.Lease
+	Took  time.Duration
+}
+
+// ObserveConnected reports that the connection of an attempt was made.
+func ObserveConnected(c *call.Call, now time.Time, id call.AttemptID, r *upstream.Request, m Made) {
+	if c.Observer != nil {
+		observeConnected(c, now, id, r, m)
+	}
+}
+
 //go:noinline
-func ObserveConnected(c *call.Call, now time.Time, id call.AttemptID, r *upstream.Request, l upstream.Lease, took time.Duration) {
-	s := call.Step{At: now, What: call.Connected, Endpoint: l.Peer(), For: took, Detail: l.Info().ALPN}
+func observeConnected(c *call.Call, now time.Time, id call.AttemptID, r *upstream.Request, m Made) {
+	s := call.Step{At: now, What: call.Connected, Endpoint: m.Lease.Peer(), For: m.Took, Detail: m.Lease.Info().ALPN}
 	if r.Choice != nil {
 		s.Handshake = r.Choice.Handshake()
 	}

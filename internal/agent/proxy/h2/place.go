@@ -14,9 +14,7 @@ import (
 func (s *Session) place(x *stream, a call.Action, b *batch) (next call.Action, waits bool) {
 	x.action = a
 	if wait, unknown := drive.Unknown(x.governing, &x.owner().call, x.keepsAddress(), a, s.now); unknown {
-		if o := x.owner(); o.call.Observer != nil {
-			drive.ObserveLookup(&o.call, s.now, a.Attempt)
-		}
+		drive.ObserveLookup(&x.owner().call, s.now, a.Attempt)
 		s.find(x, wait)
 		return call.Action{}, true
 	}
@@ -68,9 +66,7 @@ func (s *Session) placed(x *stream, answer upstream.Answer, l upstream.Lease, b 
 			s.unpark(x)
 			return o.call.Unplaced(s.now, id), false
 		}
-		if o.call.Observer != nil {
-			drive.ObserveQueued(&o.call, s.now, id)
-		}
+		drive.ObserveQueued(&o.call, s.now, id)
 		s.parked(x)
 	case upstream.Overflow:
 		if x.lead != nil || x.action.Start == call.Hedged {
@@ -86,9 +82,7 @@ func (s *Session) placed(x *stream, answer upstream.Answer, l upstream.Lease, b 
 
 // chosen reports why the endpoint was chosen, to who watches the call. l is zero if the connection is still to be made.
 func (x *stream) chosen(l upstream.Lease) {
-	if o := x.owner(); o.call.Observer != nil {
-		drive.ObserveChosen(&o.call, x.s.now, x.action.Attempt, &x.slot, l)
-	}
+	drive.ObserveChosen(&x.owner().call, x.s.now, x.action.Attempt, &x.slot, l)
 }
 
 // parked has a stream wait for a place in the pool. Where no limit is written that it waits at, it waits for its server to allow a stream, which

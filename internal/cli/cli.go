@@ -17,6 +17,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/status"
 	"fairlead.dev/fairlead/internal/cli/tap"
 	"fairlead.dev/fairlead/internal/cli/top"
+	"fairlead.dev/fairlead/internal/cli/trace"
 )
 
 // New returns the command line, which reads and writes streams.
@@ -58,5 +59,6 @@ func commands(env *kube.Env) []*cobra.Command {
 		status.New(env),
 		tap.New(env),
 		top.New(env),
+		trace.New(env),
 	}
 }

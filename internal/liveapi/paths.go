@@ -7,6 +7,7 @@ const (
 	EndpointsPath = "/debug/v1/endpoints"
 	CapturePath   = "/debug/v1/capture"
 	TapPath       = "/debug/v1/tap"
+	TracePath     = "/debug/v1/trace"
 )
 
 // What the manager that leads answers.

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/cli/schema"
 )
 
 // place puts a fragment of a spec, with the fields of PolicyBody and those
@@ -109,8 +110,16 @@ func object(kind string, spec map[string]any) *unstructured.Unstructured {
 // kubectl does.
 func send(t *testing.T, u *unstructured.Unstructured) error {
 	t.Helper()
-	return apiServer.client.Create(t.Context(), u, client.DryRunAll, client.FieldValidation("Strict"))
+	offline := checker.Check(u.DeepCopy())
+	err := apiServer.client.Create(t.Context(), u, client.DryRunAll, client.FieldValidation("Strict"))
+	if invalid := apierrors.IsInvalid(err); (err == nil || invalid) && (invalid != (offline != nil) || invalid && err.Error() != offline.Error()) {
+		t.Errorf("the API server says %v, and without one it is said: %v", err, offline)
+	}
+	return err
 }
+
+// checker checks policies without an API server: what it says is compared with what one says.
+var checker = schema.New()
 
 // mustAccept fails the test if the API server refuses u.
 func mustAccept(t *testing.T, u *unstructured.Unstructured) {

@@ -44,18 +44,8 @@ one may be in on another. It is about the policies of all namespaces, unless -n 
 			if !cmd.Flags().Changed("namespace") {
 				f.AllNamespaces = true
 			}
-			if len(args) > 0 {
-				f.policy = args[0]
-			}
-			if f.policy != "" && !f.AllNamespaces && !strings.Contains(f.policy, "/") {
-				namespace, err := env.Namespace()
-				if err != nil {
-					return err
-				}
-				f.policy = namespace + "/" + f.policy
-			}
-			if f.Every < time.Second {
-				return fmt.Errorf("--interval %s is too short: write 1s or more", f.Every)
+			if err := f.check(env, args); err != nil {
+				return err
 			}
 			c, err := env.Client()
 			if err != nil {
@@ -72,6 +62,23 @@ one may be in on another. It is about the policies of all namespaces, unless -n 
 	set.BoolVar(&f.ejected, "ejected", false, "Show only those that are ejected or probed")
 	set.DurationVar(&f.Every, "interval", f.Every, "With --watch: how often to look")
 	return cmd
+}
+
+// check takes the policy that arguments name, in the namespace of -n if they name none, and says what is wrong with the flags.
+func (f *flags) check(env *kube.Env, args []string) error {
+	if f.Every < time.Second {
+		return fmt.Errorf("--interval %s is too short: write 1s or more", f.Every)
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	f.policy = args[0]
+	if f.AllNamespaces || strings.Contains(f.policy, "/") {
+		return nil
+	}
+	namespace, err := env.Namespace()
+	f.policy = namespace + "/" + f.policy
+	return err
 }
 
 // collect asks the agents.

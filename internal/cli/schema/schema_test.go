@@ -17,7 +17,7 @@ func TestPoliciesAreChecked(t *testing.T) {
 	for name, tc := range map[string]struct{ kind, text, want string }{
 		"a policy":          {"RetryPolicy", head + "spec: {to: [{host: a.example}], retry: {maxRetries: 3}}", ""},
 		"too many retries":  {"RetryPolicy", head + "spec: {to: [{host: a.example}], retry: {maxRetries: 11}}", `RetryPolicy.policy.fairlead.dev "p" is invalid: spec.retry.maxRetries: Invalid value: 11: spec.retry.maxRetries in body should be less than or equal to 10`},
-		"a value":           {"RetryPolicy", head + "spec: {to: [{host: a.example}], mode: Off}", `spec.mode: Unsupported value: "Off": supported values: "Enforce", "DryRun", "Disabled"`},
+		"a value":           {"RetryPolicy", head + "spec: {to: [{host: a.example}], mode: Sometimes}", `spec.mode: Unsupported value: "Sometimes": supported values: "Enforce", "DryRun", "Disabled"`},
 		"a type":            {"RetryPolicy", head + "spec: {to: [{host: a.example}], retry: {maxRetries: many}}", `spec.retry.maxRetries: Invalid value: "string": spec.retry.maxRetries in body must be of type integer: "string"`},
 		"a rule":            {"RetryPolicy", head + "spec: {to: [{host: a.example, any: {}}]}", `spec.to[0]: Invalid value: `},
 		"a name":            {"RetryPolicy", strings.Replace(head, "name: p", "name: P_", 1) + "spec: {to: [{host: a.example}]}", `metadata.name: Invalid value: "P_"`},
@@ -25,7 +25,7 @@ func TestPoliciesAreChecked(t *testing.T) {
 		"no spec":           {"RetryPolicy", head, `spec: Required value`},
 		"another kind":      {"ConfigMap", "kind: ConfigMap", ""},
 		"what is not YAML":  {"RetryPolicy", "[", "this is not YAML"},
-		"several at a time": {"RetryPolicy", head + "spec: {to: [{host: a.example}], retry: {maxRetries: 11}, mode: Off}", "is invalid: ["},
+		"several at a time": {"RetryPolicy", head + "spec: {to: [{host: a.example}], retry: {maxRetries: 11}, mode: Sometimes}", "is invalid: ["},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.Document(tc.kind, []byte(tc.text))

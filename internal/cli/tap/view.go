@@ -97,7 +97,7 @@ func newView(namespace, title string) *view {
 		Title: title, None: "No call has ended yet.", Follow: true,
 		Columns: []screen.Column{
 			{Name: "TIME"}, {Name: "POD", Elastic: true, Drop: 2}, {Name: "CALL", Elastic: true}, {Name: "RESULT"}, {Name: "TOOK", Right: true},
-			{Name: "TRIES", Right: true, Drop: 1}, {Name: "RETRY", Drop: 3},
+			{Name: "ATTEMPTS", Right: true, Drop: 1}, {Name: "RETRY", Drop: 3},
 		},
 		Keys:    []screen.Key{{Key: "space", Does: "pause"}, {Key: "end", Does: "latest"}},
 		Details: v.details,

@@ -81,6 +81,9 @@ func (l *Listing) Run(ctx context.Context, c client.WithWatch, collect func(cont
 	}
 	for watched.next(ctx) {
 		now, err := collect(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // somebody has ended it
+		}
 		if err != nil {
 			return err
 		}

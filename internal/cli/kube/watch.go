@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -49,7 +48,7 @@ func (l *Listing) watch(ctx context.Context, c client.WithWatch) (*watched, erro
 		first, err := open()
 		if err != nil {
 			w.stop()
-			return nil, fmt.Errorf("watch policies: %w", err)
+			return nil, Explain(err, "watch policies")
 		}
 		running.Go(func() { w.follow(ctx, first, open) })
 	}
@@ -67,7 +66,7 @@ func (w *watched) follow(ctx context.Context, from watch.Interface, open func() 
 		}
 		var err error
 		if from, err = open(); err != nil {
-			w.failed <- fmt.Errorf("watch policies: %w", err)
+			w.failed <- Explain(err, "watch policies")
 			return
 		}
 	}

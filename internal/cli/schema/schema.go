@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
@@ -105,6 +106,8 @@ func (c *Checker) Check(u *unstructured.Unstructured) error {
 	defaulting.PruneNonNullableNullsWithoutDefaults(u.Object, k.structural)
 	defaulting.Default(u.Object, k.structural)
 	if all := k.check(u); len(all) > 0 {
+		// Rules are asked in no order.
+		slices.SortStableFunc(all, func(a, b *field.Error) int { return strings.Compare(a.Error(), b.Error()) })
 		return apierrors.NewInvalid(schema.GroupKind{Group: group, Kind: u.GetKind()}, u.GetName(), all)
 	}
 	return nil

@@ -17,12 +17,13 @@ const (
 )
 
 func (o *Options) inventory(w http.ResponseWriter, r *http.Request) {
-	q := liveapi.ParseQuery(r, "since", "step", "namespace", "workload", "policy", "destination", "limit")
+	q := liveapi.ParseQuery(r, "since", "step", "namespace", "workload", "policy", "destination", "limit", "points")
 	ask := inventory.Query{
-		Since: q.Duration("since", time.Minute, inventory.Slot, inventory.Kept),
-		Step:  q.Duration("step", 0, inventory.Slot, inventory.Kept).Truncate(inventory.Slot),
-		Limit: q.Int("limit", 200, 1, maxFlows),
-		Wants: wanted(q.Text("namespace"), q.Text("workload"), q.Text("policy"), q.Text("destination")),
+		Since:       q.Duration("since", time.Minute, inventory.Slot, inventory.Kept),
+		Step:        q.Duration("step", 0, inventory.Slot, inventory.Kept).Truncate(inventory.Slot),
+		Limit:       q.Int("limit", 200, 1, maxFlows),
+		TotalPoints: q.Choice("points", "flows", "total") == "total",
+		Wants:       wanted(q.Text("namespace"), q.Text("workload"), q.Text("policy"), q.Text("destination")),
 	}
 	if refused(w, q) {
 		return
@@ -31,7 +32,7 @@ func (o *Options) inventory(w http.ResponseWriter, r *http.Request) {
 		liveapi.Refuse(w, http.StatusNotFound, errNoInventory)
 		return
 	}
-	if ask.Step > 0 {
+	if ask.Step > 0 && !ask.TotalPoints {
 		ask.Limit = max(min(ask.Limit, maxPoints*int(ask.Step/inventory.Slot)/int(ask.Since/inventory.Slot)), 1)
 	}
 	liveapi.Answer(w, o.inventoryOf(o.Inventory.Ask(time.Now(), ask)))
@@ -50,7 +51,8 @@ func (o *Options) inventoryOf(a inventory.Answer) liveapi.Inventory {
 	covered := a.To.Sub(a.From)
 	out := liveapi.Inventory{
 		From: a.From, To: a.To, StepSeconds: a.Step.Seconds(), Flows: make([]liveapi.Flow, 0, len(a.Rows)),
-		LeftOut: a.LeftOut, LeftOutCalls: a.LeftOutCounts.Calls, Other: flowOf(&a.Other, covered),
+		LeftOut: a.LeftOut, LeftOutCalls: a.LeftOutCounts.Calls,
+		Total: flowOf(&a.Total, covered), Other: flowOf(&a.Other, covered),
 	}
 	breakers := map[policy.ID]map[string]string{}
 	for i := range a.Rows {

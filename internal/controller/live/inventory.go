@@ -17,13 +17,13 @@ const (
 )
 
 func (o *Options) inventory(w http.ResponseWriter, r *http.Request) {
-	q := liveapi.ParseQuery(r, "since", "step", "namespace", "workload", "policy", "destination", "limit", "points")
+	q := liveapi.ParseQuery(r, "since", "step", "namespace", "workload", "policy", "destination", "exact", "limit", "points")
 	ask := inventory.Query{
 		Since:       q.Duration("since", time.Minute, inventory.Slot, inventory.Kept),
 		Step:        q.Duration("step", 0, inventory.Slot, inventory.Kept).Truncate(inventory.Slot),
 		Limit:       q.Int("limit", 200, 1, maxFlows),
 		TotalPoints: q.Choice("points", "flows", "total") == "total",
-		Wants:       wanted(q.Text("namespace"), q.Text("workload"), q.Text("policy"), q.Text("destination")),
+		Wants:       wanted(q.Text("namespace"), q.Text("workload"), q.Text("policy"), q.Text("destination"), q.Bool("exact")),
 	}
 	if refused(w, q) {
 		return
@@ -39,11 +39,15 @@ func (o *Options) inventory(w http.ResponseWriter, r *http.Request) {
 }
 
 // wanted returns what chooses flows by what is asked for.
-func wanted(namespace, workload, id, destination string) func(policy.Flow) bool {
+func wanted(namespace, workload, id, destination string, exact bool) func(policy.Flow) bool {
 	destination = strings.ToLower(destination)
+	fits := strings.Contains
+	if exact {
+		fits = func(is, want string) bool { return is == want || want == "" }
+	}
 	return func(f policy.Flow) bool {
 		return (namespace == "" || f.Caller.Namespace == namespace) && (workload == "" || f.Caller.Workload == workload) &&
-			(id == "" || f.Policy.String() == id) && (destination == "" || strings.Contains(f.Destination, destination))
+			(id == "" || f.Policy.String() == id) && fits(f.Destination, destination)
 	}
 }
 

@@ -85,7 +85,7 @@ func TestTheInventoryIsAnswered(t *testing.T) {
 	if got.Flows[1].Service != "" || got.Flows[1].Protocol != "TLS" {
 		t.Errorf("%+v", got.Flows[1])
 	}
-	for query, want := range map[string]int{"?workload=web&since=10m": 1, "?destination=EXAMPLE&since=10m": 1, "?namespace=other&since=10m": 0, "?policy=all&since=10m": 2} {
+	for query, want := range map[string]int{"?workload=web&since=10m": 1, "?destination=EXAMPLE&since=10m": 1, "?destination=example&exact=true&since=10m": 0, "?destination=api.example:443&exact=true&since=10m": 1, "?namespace=other&since=10m": 0, "?policy=all&since=10m": 2} {
 		if got := answer[liveapi.Inventory](t, o, liveapi.InventoryPath+query); len(got.Flows) != want || got.Flows == nil {
 			t.Errorf("%s: %+v", query, got.Flows)
 		}

@@ -66,8 +66,9 @@ if (process.argv.includes("--tests")) {
   const context = await esbuild.context({ ...bundle, minify: false, sourcemap: "inline", logLevel: "info" });
   await context.watch();
 } else {
+  const built = await esbuild.build({ ...bundle, write: false }); // so that what is there stays when it fails
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
   copyStatic();
-  await esbuild.build(bundle);
+  for (const file of built.outputFiles) writeFileSync(file.path, file.contents);
 }

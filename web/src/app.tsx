@@ -10,6 +10,7 @@ import { OverviewPage } from "./pages/overview.tsx";
 import { PoliciesPage } from "./pages/policies.tsx";
 import { PolicyPage } from "./pages/policy.tsx";
 import { ProblemsPage } from "./pages/problems.tsx";
+import { Boundary } from "./parts/boundary.tsx";
 import { useCluster } from "./parts/cluster.ts";
 import { Header } from "./parts/header.tsx";
 import { Help } from "./parts/help.tsx";
@@ -88,7 +89,9 @@ export function App() {
       <Nav />
       <main id="main" class="main" ref={main} tabIndex={-1}>
         <NotLive />
-        <PageOf />
+        <Boundary of={`${route.value.page} ${route.value.name}`}>
+          <PageOf />
+        </Boundary>
       </main>
       {searching.value && <Palette />}
       {helping.value && <Help />}

@@ -84,6 +84,15 @@ test("the graph joins flows of one pair, and keeps what is wrong when it is cut"
   assert.equal(ids.size, g.nodes.length);
 });
 
+test("the graph has who else calls what is ill, before what is only busy", () => {
+  const busy = Array.from({ length: 50 }, (_, i) => flow({ workload: `w${i}`, destination: `d${i}:80`, perSecond: 1000 }));
+  const g = graphOf([...busy, flow({ successes: 0 }), flow({ workload: "quiet", perSecond: 0.1 })], 4);
+  assert.deepEqual(
+    g.edges.map((e) => nameOf(e.from)),
+    ["shop/checkout", "w0", "quiet", "w1"].map((w) => (w.includes("/") ? w : `shop/${w}`)),
+  );
+});
+
 test("what calls and what is called are two nodes, though they have one name", () => {
   const g = graphOf([flow({ namespace: "a", workload: "b", destination: "a/b" })], 10);
   assert.equal(g.nodes.length, 2);

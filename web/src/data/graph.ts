@@ -79,10 +79,22 @@ function edgesOf(flows: readonly Flow[]): Map<string, { edge: GraphEdge; flow: F
   return edges;
 }
 
-/** graphOf draws at most so many pairs: the worst and then the busiest, so that what is wrong is always in it. */
+/**
+ * chosen are the pairs that are drawn: the worst, as half of them; then who else calls what these call, for that is who suffers or
+ * causes it; then the rest, the worst and the busiest first.
+ */
+function chosen(all: readonly { edge: GraphEdge; flow: Flow }[], most: number): { edge: GraphEdge; flow: Flow }[] {
+  const seeds = all.slice(0, Math.ceil(most / 2));
+  const called = new Set(seeds.map((s) => s.edge.to));
+  const others = all.slice(seeds.length);
+  const beside = others.filter((o) => called.has(o.edge.to));
+  return [...seeds, ...beside, ...others.filter((o) => !called.has(o.edge.to))].slice(0, most);
+}
+
+/** graphOf draws at most so many pairs of caller and destination. What is wrong is always among them. */
 export function graphOf(flows: readonly Flow[], most: number): Graph {
   const all = [...edgesOf(flows).values()].sort((a, b) => byTrouble({ ...a.flow, ...a.edge }, { ...b.flow, ...b.edge }));
-  const drawn = all.slice(0, most);
+  const drawn = chosen(all, most);
   const nodes = new Map<string, GraphNode>();
   const meet = (id: string, side: GraphNode["side"], name: string, context: string, e: GraphEdge) => {
     let n = nodes.get(id);

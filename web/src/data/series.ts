@@ -51,6 +51,10 @@ export function lowest(values: readonly (number | null)[]): { value: number; ind
 }
 
 /** latest is the last value there is. */
-export function latest(values: readonly (number | null)[]): number | undefined {
-  return values.findLast((v) => v !== null) ?? undefined;
+export function latest(values: ArrayLike<number | null | undefined>): number | undefined {
+  for (let i = values.length - 1; i >= 0; i--) {
+    const v = values[i];
+    if (v !== null && v !== undefined) return v;
+  }
+  return undefined;
 }

@@ -52,6 +52,11 @@ export function retryShare(f: Pick<Figures, "calls" | "retries">): number | unde
   return f.calls > 0 ? f.retries / f.calls : undefined;
 }
 
+/** ratio shows a share that may be more than all, as retries of calls: 6.3%, 120%. */
+export function ratio(share: number): string {
+  return share > 1 ? `${Math.round(share * 100)}%` : percent(share);
+}
+
 /** plural joins a number and its noun: 1 node, 2 nodes; "policy" and its like are given with their plural. */
 export function plural(n: number, one: string, many = `${one}s`): string {
   return `${count(n)} ${n === 1 ? one : many}`;

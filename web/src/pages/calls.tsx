@@ -12,6 +12,7 @@ import { names } from "../parts/cluster.ts";
 import { Select, TextFilter } from "../parts/fields.tsx";
 import { Icon } from "../parts/icon.tsx";
 import { route, setQuery } from "../parts/location.ts";
+import { useReady } from "../parts/ready.ts";
 
 const outcomes = [
   { value: "", title: "all" },
@@ -55,9 +56,9 @@ function Filters() {
 }
 
 function State({ state, paused }: { state: string; paused: boolean }) {
-  if (state === "lost") return <span class="live lost">Not connected: tried again every few seconds</span>;
-  if (paused) return <span class="live connecting">Paused</span>;
-  return <span class={`live ${state}`}>{state === "live" ? "Listening" : "Connecting"}</span>;
+  if (state === "lost") return <span class="live is-lost">Not connected: tried again every few seconds</span>;
+  if (paused) return <span class="live is-connecting">Paused</span>;
+  return <span class={`live is-${state}`}>{state === "live" ? "Listening" : "Connecting"}</span>;
 }
 
 export function CallsPage() {
@@ -75,6 +76,7 @@ export function CallsPage() {
     node: q.node,
   });
   const [tap, clear] = useTap(url, paused);
+  useReady(tap.state === "live");
   const calls = useMemo(() => {
     const fits = matcher(q.q);
     return q.q ? tap.calls.filter((c) => fits(textOf(c))) : tap.calls;
@@ -84,11 +86,13 @@ export function CallsPage() {
       <h1>Live calls</h1>
       <Filters />
       {tap.trouble.length > 0 && (
-        <ul class="note warn" role="alert">
-          {tap.trouble.map((t) => (
-            <li key={t}>{t}</li>
-          ))}
-        </ul>
+        <div role="alert">
+          <ul class="note warn">
+            {tap.trouble.map((t) => (
+              <li key={t}>{t}</li>
+            ))}
+          </ul>
+        </div>
       )}
       <div class="tap-bar">
         <button type="button" class="strong" onClick={() => setPaused(!paused)} aria-pressed={paused}>

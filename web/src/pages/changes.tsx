@@ -13,6 +13,7 @@ import { names } from "../parts/cluster.ts";
 import { Choice, Select, TextFilter } from "../parts/fields.tsx";
 import { route, since } from "../parts/location.ts";
 import { Notes, Waiting } from "../parts/notes.tsx";
+import { useReady } from "../parts/ready.ts";
 import { Section } from "../parts/section.tsx";
 import { Timeline } from "../parts/timeline.tsx";
 
@@ -24,6 +25,7 @@ export function ChangesPage() {
     "changes",
     "traffic",
   );
+  useReady(Boolean(answer.data || answer.error));
   const data = answer.data;
   const fits = matcher(q.q);
   const text = (data?.items ?? []).filter((c) => fits([c.kind, c.policy, c.node, c.note].filter(Boolean).join(" ")));

@@ -14,6 +14,7 @@ import { Limits } from "../parts/limits.tsx";
 import { linkTo, route, setQuery, since } from "../parts/location.ts";
 import { BreakerSummary, NodeBreakers } from "../parts/node-breakers.tsx";
 import { Notes, Waiting } from "../parts/notes.tsx";
+import { useReady } from "../parts/ready.ts";
 import { Section } from "../parts/section.tsx";
 import { Timeline } from "../parts/timeline.tsx";
 
@@ -41,6 +42,7 @@ function Hammering({ of: d }: { of: Destination }) {
 export function DestinationPage({ name }: { name: string }) {
   const q = route.value.query;
   const answer = useAnswer<Destination>(urlOf("api/v1/destination", { name, since: since.value }), "traffic", "changes");
+  useReady(Boolean(answer.data || answer.error));
   const d = answer.data;
   const policies = [...new Set(d?.flows.flatMap((f) => (f.policy ? [f.policy] : [])) ?? [])];
   const host = hostOf(name);

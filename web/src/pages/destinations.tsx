@@ -5,13 +5,14 @@ import { urlOf, useAnswer } from "../data/answer.ts";
 import { matcher, parseSort } from "../data/filter.ts";
 import { byDestination, type DestinationRow, failing, healthOf, Idle, Well } from "../data/flows.ts";
 import type { Overview } from "../data/model.ts";
-import { percent, plural, rate, retryShare, success } from "../format/numbers.ts";
+import { count, rate, ratio, retryShare, success } from "../format/numbers.ts";
 import { latency } from "../format/time.ts";
 import { Breakers, useBreakers } from "../parts/breakers.tsx";
 import { Choice, TextFilter } from "../parts/fields.tsx";
 import { DestinationLink } from "../parts/flows.tsx";
-import { route, setQuery, since } from "../parts/location.ts";
+import { linkTo, route, setQuery, since } from "../parts/location.ts";
 import { Notes, Waiting } from "../parts/notes.tsx";
+import { useReady } from "../parts/ready.ts";
 import { Section } from "../parts/section.tsx";
 import { Breaker, Success, toneOfHealth } from "../parts/status.tsx";
 import { type Column, sortRows, Table } from "../parts/table.tsx";
@@ -62,7 +63,7 @@ const columns: Column<DestinationRow>[] = [
     down: true,
     only: "medium",
     by: (d) => retryShare(d),
-    cell: (d) => percent(retryShare(d) ?? 0),
+    cell: (d) => ratio(retryShare(d) ?? 0),
   },
   {
     key: "p99",
@@ -84,11 +85,15 @@ const columns: Column<DestinationRow>[] = [
   },
 ];
 
+/** The most breakers that are listed above the table. */
+const listed = 12;
+
 const trouble = (d: DestinationRow) => Math.max(0, healthOf(d) - Idle) * 1e9 + failing(d);
 
 export function DestinationsPage() {
   const q = route.value.query;
   const answer = useAnswer<Overview>(urlOf("api/v1/overview", { since: since.value, limit: "2000" }), "traffic");
+  useReady(Boolean(answer.data || answer.error));
   const all = useMemo(() => byDestination(answer.data?.flows ?? []), [answer.data]);
   const breakers = useBreakers(answer.data?.flows ?? []);
   const sort = parseSort(q.sort, "");
@@ -124,10 +129,12 @@ export function DestinationsPage() {
       {breakers.length > 0 && (
         <Section title="Not closed now" more={<span class="faint">by policy, on whatever node</span>}>
           <div class="breaker-list">
-            <Breakers of={breakers.slice(0, 60)} />
+            <Breakers of={breakers.slice(0, listed)} />
           </div>
-          {breakers.length > 60 && (
-            <p class="faint">{plural(breakers.length - 60, "more policy target", "more policy targets")}: see the list of policies.</p>
+          {breakers.length > listed && (
+            <p class="faint">
+              <a href={linkTo("policies", "", { state: "breaker" })}>{`${count(breakers.length - listed)} more`}</a>
+            </p>
           )}
         </Section>
       )}

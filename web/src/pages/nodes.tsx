@@ -9,6 +9,7 @@ import { count, plural } from "../format/numbers.ts";
 import { Choice, TextFilter } from "../parts/fields.tsx";
 import { linkTo, route, setQuery } from "../parts/location.ts";
 import { Notes, Waiting } from "../parts/notes.tsx";
+import { useReady } from "../parts/ready.ts";
 import { Badge, type Tone } from "../parts/status.tsx";
 import { type Column, sortRows, Table } from "../parts/table.tsx";
 
@@ -70,6 +71,7 @@ const columns: Column<NodeRow>[] = [
 export function NodesPage() {
   const q = route.value.query;
   const answer = useAnswer<Nodes>("api/v1/nodes", "nodes");
+  useReady(Boolean(answer.data || answer.error));
   const items = answer.data?.items;
   const sort = parseSort(q.sort, "state");
   const counts = useMemo(() => countNodes(items ?? []), [items]);

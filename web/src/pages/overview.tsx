@@ -15,6 +15,7 @@ import { FlowTable } from "../parts/flows.tsx";
 import { Graph } from "../parts/graph.tsx";
 import { linkTo, route, setQuery, since } from "../parts/location.ts";
 import { Notes, Waiting } from "../parts/notes.tsx";
+import { useReady } from "../parts/ready.ts";
 import { Section } from "../parts/section.tsx";
 
 const drawn = [24, 60, 150];
@@ -86,6 +87,7 @@ export function OverviewPage() {
     }),
     "traffic",
   );
+  useReady(Boolean(answer.data || answer.error));
   const data = answer.data;
   const flows = useMemo(() => data?.flows.toSorted(byTrouble) ?? [], [data]);
   const sort = parseSort(q.sort, "");
@@ -104,7 +106,12 @@ export function OverviewPage() {
             more={
               <>
                 <a href={linkTo("changes")}>What changed</a>
-                <a href={linkTo("calls", "", { ns: q.ns, workload: q.workload, policy: q.policy })}>Live calls</a>
+                <a href={linkTo("calls", "", { ns: q.ns, workload: q.workload, policy: q.policy, outcome: "failed" })}>
+                  Calls that fail now
+                </a>
+                <a href={linkTo("calls", "", { ns: q.ns, workload: q.workload, policy: q.policy, outcome: "retried" })}>
+                  Calls that are retried now
+                </a>
               </>
             }
           >

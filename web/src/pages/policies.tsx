@@ -12,6 +12,7 @@ import { latency } from "../format/time.ts";
 import { Choice, TextFilter } from "../parts/fields.tsx";
 import { linkTo, route, setQuery } from "../parts/location.ts";
 import { Notes, Waiting } from "../parts/notes.tsx";
+import { useReady } from "../parts/ready.ts";
 import { Badge, Breaker, StateBadge, Success } from "../parts/status.tsx";
 import { type Column, sortRows, Table } from "../parts/table.tsx";
 
@@ -117,6 +118,7 @@ const columns: Column<PolicyRow>[] = [
 export function PoliciesPage() {
   const q = route.value.query;
   const answer = useAnswer<Policies>("api/v1/policies", "policies", "traffic");
+  useReady(Boolean(answer.data || answer.error));
   const items = answer.data?.items;
   const sort = parseSort(q.sort, "state");
   const counts = useMemo(() => countStates(items ?? []), [items]);

@@ -14,6 +14,7 @@ import { FlowTable } from "../parts/flows.tsx";
 import { linkTo, route, setQuery, since } from "../parts/location.ts";
 import { Merges } from "../parts/merges.tsx";
 import { Empty, Notes, Waiting } from "../parts/notes.tsx";
+import { useReady } from "../parts/ready.ts";
 import { Section } from "../parts/section.tsx";
 import { Badge, Breaker, StateBadge } from "../parts/status.tsx";
 import { Targets } from "../parts/targets.tsx";
@@ -80,6 +81,7 @@ function Calls({ of: p }: { of: Policy }) {
 export function PolicyPage({ name }: { name: string }) {
   const q = route.value.query;
   const answer = useAnswer<Policy>(urlOf("api/v1/policy", { name, since: since.value }), "policies", "traffic", "changes");
+  useReady(Boolean(answer.data || answer.error));
   const p = answer.data;
   const slash = name.indexOf("/");
   return (
@@ -113,7 +115,7 @@ export function PolicyPage({ name }: { name: string }) {
           <Troubles of={p} />
           <Facts of={p} />
           <Section title="Destinations">
-            <Targets of={p.targets} />
+            <Targets of={p.targets} flows={p.flows} />
           </Section>
           <Calls of={p} />
           <Section title="In force" more={<span class="faint">merged with the other policies that select the same pods</span>}>

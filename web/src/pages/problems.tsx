@@ -8,6 +8,7 @@ import { Choice, TextFilter } from "../parts/fields.tsx";
 import { Fix } from "../parts/fix.tsx";
 import { route } from "../parts/location.ts";
 import { Empty, Notes, Waiting } from "../parts/notes.tsx";
+import { useReady } from "../parts/ready.ts";
 import { Section } from "../parts/section.tsx";
 import { Badge, type Tone } from "../parts/status.tsx";
 
@@ -45,6 +46,7 @@ function groupsOf(findings: readonly Finding[]): [string, Finding[]][] {
 export function ProblemsPage() {
   const q = route.value.query;
   const answer = useAnswer<Problems>("api/v1/problems", "problems");
+  useReady(Boolean(answer.data || answer.error));
   const data = answer.data;
   const fits = matcher(q.q);
   const found = (data?.findings ?? []).filter((f) => fits(`${f.group} ${f.what} ${f.fix ?? ""}`));

@@ -1,32 +1,30 @@
-// What is wrong now: open breakers, policies that need attention, callers of what fails, agents that are away.
+// What is wrong now: open breakers, what fails, what has changed last, whose retries add most load; and how fairlead itself is.
 
-import { useAnswer } from "../data/answer.ts";
+import { urlOf, useAnswer } from "../data/answer.ts";
+import { toneOf } from "../data/changes.ts";
 import { failing, healthOf, Warning } from "../data/flows.ts";
-import type { Cluster, Flow, Problems } from "../data/model.ts";
+import { now } from "../data/live.ts";
+import type { Changes, Cluster, Flow, Problems } from "../data/model.ts";
+import { spaced } from "../data/words.ts";
 import { count, percent, plural, rate, success } from "../format/numbers.ts";
+import { ago } from "../format/time.ts";
 import { Breakers, useBreakers } from "./breakers.tsx";
+import { changeId } from "./change-list.tsx";
 import { cluster } from "./cluster.ts";
 import { DestinationLink, WorkloadLink } from "./flows.tsx";
 import { Icon } from "./icon.tsx";
-import { linkTo } from "./location.ts";
+import { linkTo, since } from "./location.ts";
+import type { Tone } from "./status.tsx";
 
-const listed = 5;
+const listed = 4;
 
-function Card({
-  title,
-  tone,
-  href,
-  children,
-}: {
-  title: string;
-  tone: "bad" | "warn" | "good";
-  href: string;
-  children: preact.ComponentChildren;
-}) {
+const icons = { bad: "bad", warn: "warn", good: "ok", plain: "changes" } as const;
+
+function Card({ title, tone, href, children }: { title: string; tone: Tone; href: string; children: preact.ComponentChildren }) {
   return (
     <section class={`card ${tone}`} aria-label={title}>
       <h3>
-        <Icon name={tone === "good" ? "ok" : tone} />
+        <Icon name={icons[tone]} />
         <a href={href}>{title}</a>
       </h3>
       {children}
@@ -61,7 +59,7 @@ function Failing({ flows }: { flows: readonly Flow[] }) {
   );
 }
 
-/** Hammering: whose retries add most load. */
+/** Retrying: whose retries add most load. */
 function Retrying({ flows }: { flows: readonly Flow[] }) {
   const perSecond = (f: Flow) => (f.calls > 0 ? (f.retries / f.calls) * f.perSecond : 0);
   const most = flows
@@ -86,55 +84,74 @@ function Retrying({ flows }: { flows: readonly Flow[] }) {
   );
 }
 
-/** System: fairlead itself, and its policies. */
-function System({ of }: { of: Cluster }) {
-  const problems = useAnswer<Problems>("api/v1/problems", "problems").data;
-  const agents = of.agents ? of.agents.desired - of.agents.ready : 0;
-  const manager = of.manager && of.manager.ready < of.manager.desired;
-  const found = problems ? problems.problems + problems.warnings : 0;
-  const tone = agents > 0 || manager || (problems?.problems ?? 0) > 0 ? "bad" : of.policies.attention > 0 || found > 0 ? "warn" : "good";
-  const lines: { text: string; href: string; tone: string }[] = [];
-  if (of.policies.attention > 0)
-    lines.push({
-      text: `${count(of.policies.attention)} of ${plural(of.policies.all, "policy", "policies")} need attention`,
-      href: linkTo("policies", "", { state: "attention" }),
-      tone: "warn",
-    });
-  if (agents > 0)
-    lines.push({
-      text: `${count(agents)} of ${plural(of.agents?.desired ?? 0, "agent")} not ready`,
+interface Sign {
+  text: string;
+  href: string;
+  tone: Tone;
+}
+
+/** signsOf says in a few words how fairlead itself and its policies are. */
+function signsOf(c: Cluster, found: Problems | undefined): Sign[] {
+  const signs: Sign[] = [];
+  const away = c.agents ? c.agents.desired - c.agents.ready : 0;
+  if (c.manager && c.manager.ready < c.manager.desired)
+    signs.push({ text: `manager: ${c.manager.ready} of ${c.manager.desired} ready`, href: linkTo("problems"), tone: "bad" });
+  if (away > 0)
+    signs.push({
+      text: `${count(away)} of ${plural(c.agents?.desired ?? 0, "agent")} not ready`,
       href: linkTo("nodes", "", { state: "away" }),
       tone: "bad",
     });
-  if (of.manager && manager)
-    lines.push({ text: `manager: ${of.manager.ready} of ${of.manager.desired} ready`, href: linkTo("problems"), tone: "bad" });
-  if (problems && found > 0)
-    lines.push({
-      text: `${plural(problems.problems, "problem")}, ${plural(problems.warnings, "warning")} found`,
-      href: linkTo("problems"),
-      tone: problems.problems > 0 ? "bad" : "warn",
+  if (found?.problems) signs.push({ text: plural(found.problems, "problem"), href: linkTo("problems"), tone: "bad" });
+  if (found?.warnings) signs.push({ text: plural(found.warnings, "warning"), href: linkTo("problems"), tone: "warn" });
+  if (c.policies.attention > 0)
+    signs.push({
+      text: `${count(c.policies.attention)} of ${plural(c.policies.all, "policy", "policies")} need attention`,
+      href: linkTo("policies", "", { state: "attention" }),
+      tone: "warn",
     });
+  if (signs.length === 0)
+    signs.push({
+      text: `manager, agents and ${plural(c.policies.all, "policy", "policies")} are well`,
+      href: linkTo("policies"),
+      tone: "good",
+    });
+  return signs;
+}
+
+function Signs({ of }: { of: Cluster }) {
+  const found = useAnswer<Problems>("api/v1/problems", "problems").data;
   return (
-    <Card
-      title={tone === "good" ? "Policies and agents are well" : "Policies and agents"}
-      tone={tone}
-      href={linkTo(tone === "good" ? "policies" : "problems")}
-    >
-      {lines.length > 0 ? (
-        <ul>
-          {lines.map((l) => (
-            <li key={l.text}>
-              <a href={l.href} class={`value ${l.tone}`}>
-                {l.text}
-              </a>
-            </li>
-          ))}
-        </ul>
-      ) : (
-        <p class="faint">
-          {plural(of.policies.all, "policy", "policies")} in force{of.agents ? `, ${plural(of.agents.ready, "agent")} ready` : ""}.
-        </p>
-      )}
+    <ul class="signs" aria-label="Manager, agents and policies">
+      {signsOf(of, found).map((s) => (
+        <li key={s.text}>
+          <a href={s.href} class={`badge ${s.tone}`}>
+            <Icon name={icons[s.tone]} />
+            <span>{s.text}</span>
+          </a>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Latest: what has changed last. */
+function Latest() {
+  const items = useAnswer<Changes>(urlOf("api/v1/changes", { since: since.value, limit: String(listed) }), "changes").data?.items ?? [];
+  return (
+    <Card title={items.length > 0 ? "What changed" : "Nothing has changed"} tone="plain" href={linkTo("changes")}>
+      {items.length === 0 && <p class="faint">No edit, rollout, breaker or agent in the last {since.value}.</p>}
+      <ul>
+        {items.map((c) => (
+          <li key={changeId(c)}>
+            <span class="who">
+              <span class={`value ${toneOf(c.kind)}`}>{spaced(c.kind)}</span>{" "}
+              {c.policy ? <a href={linkTo("policy", c.policy)}>{c.policy}</a> : (c.node ?? "")}
+            </span>
+            <span class="faint">{ago(c.at, now.value)}</span>
+          </li>
+        ))}
+      </ul>
     </Card>
   );
 }
@@ -148,6 +165,7 @@ export function Attention({ flows }: { flows: readonly Flow[] }) {
       <h2 id="attention" class="unseen">
         What needs attention
       </h2>
+      {c && <Signs of={c} />}
       <Card
         title={
           open > 0
@@ -162,8 +180,8 @@ export function Attention({ flows }: { flows: readonly Flow[] }) {
         <Breakers of={breakers.slice(0, listed)} />
       </Card>
       <Failing flows={flows} />
+      <Latest />
       <Retrying flows={flows} />
-      {c && <System of={c} />}
     </section>
   );
 }

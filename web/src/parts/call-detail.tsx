@@ -85,7 +85,7 @@ export function CallDetail({ call: c, onClose }: { call: SeenCall; onClose: () =
           <p>{`The dry run of ${c.dryRun.policy} would ${c.dryRun.would.replaceAll("_", " ")} after ${duration(c.dryRun.afterSeconds)}${c.dryRun.detail ? ` (${c.dryRun.detail})` : ""}.`}</p>
         )}
       </div>
-      <h3>{plural(c.attempts, "attempt")}</h3>
+      <h2>{plural(c.attempts, "attempt")}</h2>
       <Attempts of={c} />
       <dl class="facts tight">
         <Fact name="Policy">

@@ -24,7 +24,7 @@ export function whatOf(c: SeenCall): string {
 }
 
 const columns: Column<SeenCall>[] = [
-  { key: "at", title: "Time", width: 104, cell: (c) => <time dateTime={c.at}>{clock(Date.parse(c.at), true)}</time> },
+  { key: "at", title: "Time", width: 116, cell: (c) => <time dateTime={c.at}>{clock(Date.parse(c.at), true)}</time> },
   { key: "verdict", title: "Call", width: 108, cell: (c) => <VerdictBadge call={c} /> },
   { key: "result", title: "Result", width: 92, cell: (c) => <span title={c.kind}>{resultOf(c)}</span> },
   {

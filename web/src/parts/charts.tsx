@@ -93,7 +93,7 @@ export function Charts({ series, changes = [], brief }: Props) {
             {...common}
             title="Latency"
             summary={`Latency: half of the calls take ${latency(latest(c.p50))}, 99 of 100 at most ${latency(latest(c.p99))}`}
-            show={latency}
+            show={(s) => (s === 0 ? "0" : latency(s))}
             lines={[
               { title: "P99", values: c.p99, colour: "accent" },
               { title: "P50", values: c.p50, colour: "faint" },

@@ -2,7 +2,7 @@
 
 import { healthOf, worthALook } from "../data/flows.ts";
 import type { Figures } from "../data/model.ts";
-import { percent, plural, rate, retryShare, success } from "../format/numbers.ts";
+import { percent, plural, rate, ratio, retryShare, success } from "../format/numbers.ts";
 import { latency } from "../format/time.ts";
 import { Icon } from "./icon.tsx";
 import { type Tone, toneOfHealth } from "./status.tsx";
@@ -44,7 +44,7 @@ export function figuresOf(f: Figures): Figure[] {
       more: failed > 0 ? `${plural(failed, "call")} failed` : undefined,
     },
     { name: "Calls per second", value: rate(f.perSecond) },
-    { name: "Retries", value: percent(retryShare(f) ?? 0), more: f.retries > 0 ? plural(f.retries, "retry", "retries") : undefined },
+    { name: "Retries", value: ratio(retryShare(f) ?? 0), more: f.retries > 0 ? plural(f.retries, "retry", "retries") : undefined },
     { name: "P50", value: latency(f.p50Seconds) },
     { name: "P99", value: latency(f.p99Seconds) },
   ];

@@ -2,9 +2,10 @@
 
 import { callee, caller, failing, healthOf, Idle, Well } from "../data/flows.ts";
 import type { Flow } from "../data/model.ts";
-import { percent, rate, retryShare, success } from "../format/numbers.ts";
+import { rate, ratio, retryShare, success } from "../format/numbers.ts";
 import { latency } from "../format/time.ts";
 import { linkTo } from "./location.ts";
+import { narrow } from "./narrow.ts";
 import { Breaker, Success, toneOfHealth } from "./status.tsx";
 import { type Column, sortRows, Table } from "./table.tsx";
 
@@ -74,7 +75,7 @@ const columns: Record<string, Column<Flow>> = {
     down: true,
     only: "medium",
     by: (f) => retryShare(f),
-    cell: (f) => (f.retries > 0 ? percentOf(f) : <span class="faint">0%</span>),
+    cell: (f) => (f.retries > 0 ? ratio(retryShare(f) ?? 0) : <span class="faint">0%</span>),
   },
   p50: {
     key: "p50",
@@ -106,11 +107,20 @@ const columns: Record<string, Column<Flow>> = {
   },
 };
 
-/** percentOf shows retries as a share of the calls, which may be more than all. */
-function percentOf(f: Flow): string {
-  const share = retryShare(f) ?? 0;
-  return share >= 1 ? `${Math.round(share * 100)}%` : percent(share);
-}
+/** Of narrow pages: both ends of the flow in one column. */
+const both: Column<Flow> = {
+  key: "caller",
+  title: "Workload, destination",
+  by: caller,
+  cell: (f) => (
+    <span class="two">
+      <WorkloadLink flow={f} />
+      <span>
+        → <DestinationLink name={callee(f)} />
+      </span>
+    </span>
+  ),
+};
 
 type Name = keyof typeof columns;
 
@@ -124,7 +134,10 @@ interface Props {
 }
 
 export function FlowTable({ flows, without = [], sort, onSort, most, empty }: Props) {
-  const shown = Object.entries(columns).flatMap(([name, c]) => (without.includes(name) ? [] : [c]));
+  const joins = narrow.value && !without.includes("caller") && !without.includes("destination");
+  const left = joins ? [...without, "caller", "destination"] : without;
+  const own = Object.entries(columns).flatMap(([name, c]) => (left.includes(name) ? [] : [c]));
+  const shown = joins ? [both, ...own] : own;
   return (
     <Table
       label="Flows: who calls what"
@@ -134,6 +147,7 @@ export function FlowTable({ flows, without = [], sort, onSort, most, empty }: Pr
       sort={sort}
       onSort={onSort}
       most={most ?? 16}
+      {...(joins ? { rowHeight: 46 } : {})}
       tone={(f) => {
         const h = healthOf(f);
         return h === Well || h === Idle ? undefined : `row-${toneOfHealth(h)}`;

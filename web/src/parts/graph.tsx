@@ -5,7 +5,7 @@ import { Bad, type Health, Idle, Warning } from "../data/flows.ts";
 import { type GraphEdge, type GraphNode, graphOf, nameOf } from "../data/graph.ts";
 import { layout, nodeHeight, nodeWidth, type Placed } from "../data/layout.ts";
 import type { Flow } from "../data/model.ts";
-import { destinationHref, hrefOf } from "../data/route.ts";
+import { destinationHref, workloadHref } from "../data/route.ts";
 import { percent, plural, rate, success } from "../format/numbers.ts";
 import { since } from "./location.ts";
 
@@ -22,8 +22,9 @@ function words(e: GraphEdge): string {
 
 function hrefOfNode(n: GraphNode): string {
   if (n.side === "callee") return destinationHref(nameOf(n.id), since.value);
-  const [ns = "", workload = ""] = nameOf(n.id).split("/");
-  return hrefOf("overview", "", { ns, workload, since: since.value });
+  const name = nameOf(n.id);
+  const slash = name.indexOf("/");
+  return workloadHref(name.slice(0, slash), name.slice(slash + 1), since.value);
 }
 
 const cut = (s: string, most: number) => (s.length > most ? `${s.slice(0, most - 1)}…` : s);
@@ -36,7 +37,6 @@ function Node({ placed, dim, onPoint }: { placed: Placed; dim: boolean; onPoint:
     <a
       href={hrefOfNode(node)}
       class={`node ${tone(node.health)}${dim ? " dim" : ""}`}
-      aria-label={`${node.side === "caller" ? "Workload" : "Destination"} ${nameOf(node.id)}, ${rate(node.perSecond)} calls per second${breaker}`}
       onMouseEnter={() => onPoint(node.id)}
       onMouseLeave={() => onPoint(undefined)}
       onFocus={() => onPoint(node.id)}
@@ -58,7 +58,7 @@ function Node({ placed, dim, onPoint }: { placed: Placed; dim: boolean; onPoint:
   );
 }
 
-const widthOf = (e: GraphEdge) => Math.min(9, 1 + Math.log10(1 + e.perSecond) * 2.2);
+const widthOf = (e: GraphEdge) => Math.min(6, 1 + Math.log10(1 + e.perSecond) * 1.2);
 
 /** useWidth follows the width of an element. */
 function useWidth(unless: number) {
@@ -91,31 +91,33 @@ export function Graph({ flows, most }: { flows: readonly Flow[]; most: number })
   const touches = (e: GraphEdge) => e.from === pointed || e.to === pointed;
   const sides = placed.nodes.toSorted((a, b) => a.x - b.x || a.y - b.y);
   return (
-    <div class="graph" ref={box} tabIndex={0} role="region" aria-label="Graph of who calls what; the list of flows has the same">
-      <svg
-        width={width}
-        height={placed.height}
-        viewBox={`0 0 ${width} ${placed.height}`}
-        role="group"
-        aria-label={`${graph.edges.length} flows`}
-      >
-        <g aria-hidden="true">
-          {placed.lines.map((l) => (
-            <path
-              key={`${l.edge.from} ${l.edge.to}`}
-              d={l.path}
-              class={`edge ${tone(l.edge.health)}${pointed && !touches(l.edge) ? " dim" : ""}`}
-              stroke-width={widthOf(l.edge)}
-              stroke-dasharray={l.edge.breaker === "open" ? "7 5" : undefined}
-            >
-              <title>{words(l.edge)}</title>
-            </path>
+    <div class="graph" tabIndex={0} role="region" aria-label="Graph of who calls what; the list of flows has the same">
+      <div ref={box}>
+        <svg
+          width={width}
+          height={placed.height}
+          viewBox={`0 0 ${width} ${placed.height}`}
+          role="group"
+          aria-label={`${graph.edges.length} flows`}
+        >
+          <g aria-hidden="true">
+            {placed.lines.map((l) => (
+              <path
+                key={`${l.edge.from} ${l.edge.to}`}
+                d={l.path}
+                class={`edge ${tone(l.edge.health)}${pointed && !touches(l.edge) ? " dim" : ""}`}
+                stroke-width={widthOf(l.edge)}
+                stroke-dasharray={l.edge.breaker === "open" ? "6 4" : undefined}
+              >
+                <title>{words(l.edge)}</title>
+              </path>
+            ))}
+          </g>
+          {sides.map((p) => (
+            <Node key={p.node.id} placed={p} dim={near !== undefined && !near.has(p.node.id)} onPoint={setPointed} />
           ))}
-        </g>
-        {sides.map((p) => (
-          <Node key={p.node.id} placed={p} dim={near !== undefined && !near.has(p.node.id)} onPoint={setPointed} />
-        ))}
-      </svg>
+        </svg>
+      </div>
     </div>
   );
 }

@@ -47,10 +47,10 @@ export function Header() {
       <span class="where" title={c?.server ? `${where} (${c.server})` : where}>
         {where}
       </span>
-      <button type="button" class="search" onClick={() => (searching.value = true)} aria-label="Search" aria-keyshortcuts="/">
+      <button type="button" class="search" onClick={() => (searching.value = true)} aria-keyshortcuts="/">
         <Icon name="search" />
         <span>Search policies, destinations, workloads, pods</span>
-        <kbd>/</kbd>
+        <kbd aria-hidden="true">/</kbd>
       </button>
       <Range />
       <LiveMark />

@@ -7,7 +7,7 @@ import { Icon } from "./icon.tsx";
 export function LiveMark() {
   const { state } = live.value;
   return (
-    <span class={`live ${state}`} role="status">
+    <span class={`live is-${state}`} role="status">
       <span class="dot" aria-hidden="true" />
       {state === "live" ? "Live" : state === "lost" ? "Not live" : "Connecting"}
     </span>

@@ -57,7 +57,7 @@ function One({ of: m, all, filter }: { of: Merge; all: boolean; filter: string }
       )}
       {m.rules?.map((r) => (
         <div key={r.name} class="rule">
-          <h4>Rule {r.name} differs in</h4>
+          <h3>Rule {r.name} differs in</h3>
           <Table
             label={`Fields of rule ${r.name}`}
             rows={r.fields}

@@ -2,6 +2,7 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
+import { latest } from "../data/series.ts";
 import { clock } from "../format/time.ts";
 import { dark } from "./theme.ts";
 
@@ -43,6 +44,8 @@ function faded(colour: string): string {
   return /^#[0-9a-f]{6}$/i.test(colour) ? `${colour}26` : colour;
 }
 
+const shown = (v: number | null | undefined, show: (n: number) => string) => (v === null || v === undefined ? "–" : show(v));
+
 function seriesOf(el: Element, props: Props): uPlot.Series[] {
   const { bars } = uPlot.paths;
   return props.lines.map((l) => {
@@ -52,7 +55,8 @@ function seriesOf(el: Element, props: Props): uPlot.Series[] {
       stroke,
       width: 1.5,
       points: { show: false },
-      value: (_: uPlot, v: number | null) => (v === null ? "–" : props.show(v)),
+      value: (u: uPlot, v: number | null, line: number, at: number | null) =>
+        shown(at === null ? (latest(u.data[line] ?? []) ?? null) : v, props.show),
       ...(l.fill ? { fill: faded(stroke) } : {}),
       ...(l.dash ? { dash: [4, 3] } : {}),
       ...(l.bars && bars ? { paths: bars({ size: [0.7, 40] }), fill: stroke, width: 0 } : {}),
@@ -83,7 +87,7 @@ function optionsOf(el: HTMLElement, props: Props, current: () => Props): uPlot.O
       { ...axis, size: 24, space: 70, values: (_, ticks) => ticks.map((t) => clock(t * 1000).slice(0, 5)) },
       { ...axis, size: leftSide, space: 32, values: (_, ticks) => ticks.map((t) => props.show(t)) },
     ],
-    series: [{ label: "Time", value: (_, v: number | null) => (v === null ? "" : clock(v * 1000)) }, ...seriesOf(el, props)],
+    series: [{ label: "Time", value: (_, v: number | null) => (v === null ? "" : `at ${clock(v * 1000)}`) }, ...seriesOf(el, props)],
     hooks: { drawAxes: [(u) => drawMarks(u, el, current().marks ?? [])] },
   };
 }

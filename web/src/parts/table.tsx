@@ -106,7 +106,7 @@ export function Table<T>(props: Props<T>) {
       class="table-box"
       ref={box}
       tabIndex={0}
-      role="region"
+      role="group"
       aria-label={props.label}
       onKeyDown={onKeyDown}
       style={{ maxHeight: `${headHeight + rowHeight * most + 2}px` }}

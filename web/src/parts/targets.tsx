@@ -1,9 +1,10 @@
 // The destinations of a policy, as it names them.
 
-import { healthOf } from "../data/flows.ts";
-import type { Target } from "../data/model.ts";
+import { callee, healthOf } from "../data/flows.ts";
+import type { Flow, Target } from "../data/model.ts";
 import { rate } from "../format/numbers.ts";
 import { duration, latency } from "../format/time.ts";
+import { DestinationLink } from "./flows.tsx";
 import { Badge, Breaker, Success } from "./status.tsx";
 import { type Column, Table } from "./table.tsx";
 
@@ -16,8 +17,8 @@ const enforcedWords: Record<string, string> = {
   None: "not at all",
 };
 
-const columns: Column<Target>[] = [
-  { key: "to", title: "To", part: 4, cell: (t) => <span title={t.to}>{t.to}</span> },
+const columnsOf = (known: ReadonlySet<string>): Column<Target>[] => [
+  { key: "to", title: "To", part: 4, cell: (t) => (known.has(t.to) ? <DestinationLink name={t.to} /> : <span title={t.to}>{t.to}</span>) },
   { key: "protocol", title: "Protocol", width: 84, only: "wide", cell: (t) => t.protocol ?? "–" },
   {
     key: "endpoints",
@@ -80,10 +81,17 @@ const columns: Column<Target>[] = [
   },
 ];
 
-export function Targets({ of }: { of: readonly Target[] }) {
+export function Targets({ of, flows }: { of: readonly Target[]; flows: readonly Flow[] }) {
   return (
     <>
-      <Table label="Destinations" rows={of} columns={columns} id={(t) => t.to} most={16} empty="No destination is known of it yet." />
+      <Table
+        label="Destinations"
+        rows={of}
+        columns={columnsOf(new Set(flows.map(callee)))}
+        id={(t) => t.to}
+        most={16}
+        empty="No destination is known of it yet."
+      />
       {of.some((t) => t.tlsFailures?.length) && (
         <ul class="note warn">
           {of.flatMap((t) => (t.tlsFailures ?? []).map((f) => <li key={`${t.to} ${f}`}>{`${t.to}: TLS fails: ${f}`}</li>))}

@@ -57,7 +57,7 @@ export function Timeline({ changes, from, to, onPick }: Props) {
                 <button
                   key={m.at}
                   type="button"
-                  class={`mark ${m.tone}`}
+                  class={`mark is-${m.tone}`}
                   style={{ left: at(m.at) }}
                   title={nameOfMark(m)}
                   aria-label={nameOfMark(m)}

@@ -9,10 +9,10 @@ import { linkTo } from "./location.ts";
 function Trouble({ tone, title, children }: { tone: "bad" | "warn"; title: string; children: preact.ComponentChildren }) {
   return (
     <div class={`trouble ${tone}`}>
-      <h3>
+      <h2>
         <Icon name={tone} />
         {title}
-      </h3>
+      </h2>
       {children}
     </div>
   );
@@ -20,9 +20,15 @@ function Trouble({ tone, title, children }: { tone: "bad" | "warn"; title: strin
 
 const quiet = new Set(["Accepted", "Programmed", "Ready"]);
 
-/** wrongConditions are those that say that something is not as it should be. */
+/** wrongConditions are those that say that something is not as it should be, each reason once: the nodes' own words say more than a count of them. */
 function wrongConditions(p: Policy) {
-  return p.conditions.filter((c) => (quiet.has(c.type) ? c.status !== "True" : c.status === "True" && p.reasons?.includes(c.reason)));
+  const said = new Set(p.nodeFailures?.length ? ["RefusedByNodes"] : []);
+  return p.conditions.filter((c) => {
+    const wrong = quiet.has(c.type) ? c.status !== "True" : c.status === "True" && p.reasons?.includes(c.reason);
+    if (!wrong || said.has(c.reason)) return false;
+    said.add(c.reason);
+    return true;
+  });
 }
 
 export function Troubles({ of: p }: { of: Policy }) {

@@ -36,6 +36,9 @@ function candidates(names: Names): Hit[] {
   return hits;
 }
 
+/** What is looked for most often comes first among names that fit as well. */
+const weights: Record<string, number> = { policy: 6, destination: 5, workload: 3, page: 2 };
+
 const pages: Hit[] = [
   { kind: "page", name: "Overview", href: hrefOf("overview") },
   { kind: "page", name: "Policies", href: hrefOf("policies") },
@@ -56,7 +59,7 @@ export function search(names: Names | undefined, query: string, most = 40): Hit[
   const scored: { hit: Hit; score: number }[] = [];
   for (const hit of [...pages, ...(names ? candidates(names) : [])]) {
     const s = score(hit.name, words);
-    if (s > 0) scored.push({ hit, score: s });
+    if (s > 0) scored.push({ hit, score: s + (weights[hit.kind] ?? 0) });
   }
   scored.sort((a, b) => b.score - a.score || a.hit.name.localeCompare(b.hit.name));
   return scored.slice(0, most).map((s) => s.hit);

@@ -66,7 +66,7 @@ export function ChangesPage() {
               </span>
             }
           >
-            <Charts series={data.series} changes={shown.slice(0, 200)} brief />
+            <Charts series={data.series} changes={shown} brief />
             <Timeline changes={shown} from={data.series.from} to={data.series.to} onPick={(c) => setPicked(changeId(c))} />
           </Section>
           <Section title="List">

@@ -115,6 +115,10 @@ const columns: Column<PolicyRow>[] = [
   },
 ];
 
+const narrowColumns = columns
+  .filter((c) => c.key === "name" || c.key === "state" || c.key === "success")
+  .map((c) => (c.key === "state" ? { ...c, width: 118 } : c.key === "success" ? { ...c, width: 84 } : c));
+
 export function PoliciesPage() {
   const q = route.value.query;
   const answer = useAnswer<Policies>("api/v1/policies", "policies", "traffic");
@@ -160,6 +164,7 @@ export function PoliciesPage() {
             sort={sort}
             onSort={(s) => setQuery({ sort: s })}
             rowHeight={46}
+            narrowColumns={narrowColumns}
             most={Math.max(8, Math.floor((innerHeight - 230) / 46))}
             empty={items.length === 0 ? "There are no policies." : "No policy fits the filters."}
           />

@@ -1,8 +1,7 @@
 // The breakers that are not closed, and endpoints that are ejected.
 
 import { useMemo } from "preact/hooks";
-import { type Answer, useAnswer } from "../data/answer.ts";
-import type { Flow, Part } from "../data/model.ts";
+import type { Flow } from "../data/model.ts";
 import { plural } from "../format/numbers.ts";
 import { duration } from "../format/time.ts";
 import { linkTo } from "./location.ts";
@@ -22,22 +21,18 @@ export interface OpenBreaker {
   perSecond?: number;
 }
 
-interface OpenBreakers extends Part {
-  items: OpenBreaker[];
-}
-
-/** useBreakers has those that are not closed, the open ones first; from flows, where the server has no list of them. */
+/** useBreakers has those that are not closed, the open ones first. */
 export function useBreakers(flows: readonly Flow[]): OpenBreaker[] {
-  const answer: Answer<OpenBreakers> = useAnswer<OpenBreakers>("api/v1/breakers", "traffic");
   return useMemo(() => {
     const found = new Map<string, OpenBreaker>();
     for (const f of flows) {
       if (!f.policy || (f.breaker !== "open" && f.breaker !== "half_open")) continue;
       found.set(`${f.policy} ${f.target}`, { policy: f.policy, target: f.target ?? "", state: f.breaker });
     }
-    const all = answer.data?.items ?? [...found.values()];
-    return all.toSorted((a, b) => rank(b) - rank(a) || (b.perSecond ?? 0) - (a.perSecond ?? 0) || a.policy.localeCompare(b.policy));
-  }, [answer.data, flows]);
+    return [...found.values()].sort(
+      (a, b) => rank(b) - rank(a) || (b.perSecond ?? 0) - (a.perSecond ?? 0) || a.policy.localeCompare(b.policy),
+    );
+  }, [flows]);
 }
 
 const rank = (b: OpenBreaker) => (b.state === "open" ? 2 : b.state === "half_open" ? 1 : 0);

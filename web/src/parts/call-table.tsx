@@ -47,6 +47,44 @@ const columns: Column<SeenCall>[] = [
   { key: "took", title: "Took", width: 72, number: true, cell: (c) => duration(c.tookSeconds) },
 ];
 
+const narrowColumns: Column<SeenCall>[] = [
+  {
+    key: "verdict",
+    title: "Call",
+    width: 104,
+    cell: (c) => (
+      <span class="two">
+        <VerdictBadge call={c} />
+        <time class="faint" dateTime={c.at}>
+          {clock(Date.parse(c.at))}
+        </time>
+      </span>
+    ),
+  },
+  {
+    key: "what",
+    title: "What, pod",
+    cell: (c) => (
+      <span class="two" title={whatOf(c)}>
+        <span>{whatOf(c)}</span>
+        <span class="faint">{c.pod}</span>
+      </span>
+    ),
+  },
+  {
+    key: "result",
+    title: "Result",
+    width: 80,
+    number: true,
+    cell: (c) => (
+      <span class="two">
+        <span>{resultOf(c)}</span>
+        <span class="faint">{duration(c.tookSeconds)}</span>
+      </span>
+    ),
+  },
+];
+
 interface Props {
   calls: readonly SeenCall[];
   picked: SeenCall | undefined;
@@ -60,6 +98,7 @@ export function CallTable({ calls, picked, onPick, empty }: Props) {
       label="Calls"
       rows={calls}
       columns={columns}
+      narrowColumns={narrowColumns}
       id={(c) => String(c.id)}
       onPick={onPick}
       picked={picked && String(picked.id)}

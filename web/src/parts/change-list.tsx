@@ -4,7 +4,7 @@ import { laneOf, toneOf } from "../data/changes.ts";
 import { now } from "../data/live.ts";
 import type { Change } from "../data/model.ts";
 import { spaced } from "../data/words.ts";
-import { ago, when } from "../format/time.ts";
+import { ago, parse, when } from "../format/time.ts";
 import { Icon, type IconName } from "./icon.tsx";
 import { linkTo } from "./location.ts";
 import { type Column, Table } from "./table.tsx";
@@ -13,6 +13,34 @@ const icons: Record<string, IconName> = { policies: "policies", breakers: "open"
 
 export const changeId = (c: Change) => `${c.at} ${c.kind} ${c.policy ?? ""} ${c.node ?? ""} ${c.note ?? ""}`;
 
+function About({ of: c }: { of: Change }) {
+  if (c.policy) return <a href={linkTo("policy", c.policy)}>{c.policy}</a>;
+  return c.node ? <a href={linkTo("nodes", "", { q: c.node })}>{c.node}</a> : <span class="faint">–</span>;
+}
+
+function Kind({ of: c }: { of: Change }) {
+  return (
+    <span class={`value ${toneOf(c.kind)}`}>
+      <Icon name={icons[laneOf(c.kind)] ?? "idle"} />
+      {spaced(c.kind)}
+    </span>
+  );
+}
+
+const narrowColumns: Column<Change>[] = [
+  { key: "at", title: "When", width: 84, cell: (c) => <time dateTime={c.at}>{when(c.at, now.value)}</time> },
+  {
+    key: "kind",
+    title: "What",
+    cell: (c) => (
+      <span class="two" title={c.note}>
+        <Kind of={c} />
+        <About of={c} />
+      </span>
+    ),
+  },
+];
+
 const columns: Column<Change>[] = [
   {
     key: "at",
@@ -20,7 +48,7 @@ const columns: Column<Change>[] = [
     width: 150,
     cell: (c) => (
       <time dateTime={c.at}>
-        {when(c.at, now.value)} <span class="faint">{ago(c.at, now.value)}</span>
+        {when(c.at, now.value)} <span class="faint">{ago(c.at, Math.max(now.value, parse(c.at) ?? 0))}</span>
       </time>
     ),
   },
@@ -28,26 +56,14 @@ const columns: Column<Change>[] = [
     key: "kind",
     title: "What",
     width: 180,
-    cell: (c) => (
-      <span class={`value ${toneOf(c.kind)}`}>
-        <Icon name={icons[laneOf(c.kind)] ?? "idle"} />
-        {spaced(c.kind)}
-      </span>
-    ),
+    cell: (c) => <Kind of={c} />,
   },
   {
     key: "about",
     title: "About",
     part: 2,
     only: "medium",
-    cell: (c) =>
-      c.policy ? (
-        <a href={linkTo("policy", c.policy)}>{c.policy}</a>
-      ) : c.node ? (
-        <a href={linkTo("nodes", "", { q: c.node })}>{c.node}</a>
-      ) : (
-        <span class="faint">–</span>
-      ),
+    cell: (c) => <About of={c} />,
   },
   { key: "note", title: "Note", part: 4, cell: (c) => <span title={c.note}>{c.note ?? ""}</span> },
 ];
@@ -68,6 +84,7 @@ export function ChangeList({
       label="Changes"
       rows={changes}
       columns={columns}
+      narrowColumns={narrowColumns}
       id={changeId}
       most={most ?? 8}
       picked={picked}

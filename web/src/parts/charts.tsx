@@ -16,6 +16,7 @@ interface Props {
   brief?: boolean;
 }
 
+const mostMarks = 24;
 const markColours = { bad: "bad", warn: "warn", good: "good", plain: "faint" } as const;
 
 interface Step {
@@ -50,6 +51,13 @@ function stepsOf(series: Series): Step[] {
     .reverse();
 }
 
+/** worthMarking are the changes that the charts mark: where there are many, those for the worse alone, and none where these are many. */
+function worthMarking(changes: readonly Change[]): readonly Change[] {
+  if (changes.length <= mostMarks) return changes;
+  const bad = changes.filter((c) => toneOf(c.kind) === "bad");
+  return bad.length <= mostMarks ? bad : [];
+}
+
 const show = (v: number | undefined, of: (n: number) => string) => (v === undefined ? "none" : of(v));
 const showPercent = (v: number) => `${Number(v.toFixed(2))}%`;
 
@@ -57,7 +65,7 @@ export function Charts({ series, changes = [], brief }: Props) {
   const c = columnsOf(series);
   const range: [number, number] = [Date.parse(series.from) / 1000, Date.parse(series.to) / 1000];
   const least = lowest(c.success);
-  const marks = changes.flatMap((change) => {
+  const marks = worthMarking(changes).flatMap((change) => {
     const ms = parse(change.at);
     return ms === undefined ? [] : [{ at: ms / 1000, colour: markColours[toneOf(change.kind)] }];
   });

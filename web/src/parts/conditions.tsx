@@ -13,8 +13,30 @@ const columns: Column<Condition>[] = [
   { key: "message", title: "Message", part: 3, cell: (c) => <span title={c.message}>{c.message}</span> },
 ];
 
+const narrowColumns: Column<Condition>[] = [
+  {
+    key: "type",
+    title: "Condition",
+    cell: (c) => (
+      <span class="two" title={c.message}>
+        <span>
+          {c.type}: {c.status}
+        </span>
+        <span class="faint">{c.message}</span>
+      </span>
+    ),
+  },
+];
+
 export function Conditions({ of }: { of: readonly Condition[] }) {
   return (
-    <Table label="Conditions" rows={of} columns={columns} id={(c) => c.type} empty="No manager has written conditions yet: does one run?" />
+    <Table
+      label="Conditions"
+      rows={of}
+      columns={columns}
+      narrowColumns={narrowColumns}
+      id={(c) => c.type}
+      empty="No manager has written conditions yet: does one run?"
+    />
   );
 }

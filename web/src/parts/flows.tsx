@@ -5,7 +5,6 @@ import type { Flow } from "../data/model.ts";
 import { rate, ratio, retryShare, success } from "../format/numbers.ts";
 import { latency } from "../format/time.ts";
 import { linkTo } from "./location.ts";
-import { narrow } from "./narrow.ts";
 import { Breaker, Success, toneOfHealth } from "./status.tsx";
 import { type Column, sortRows, Table } from "./table.tsx";
 
@@ -134,10 +133,10 @@ interface Props {
 }
 
 export function FlowTable({ flows, without = [], sort, onSort, most, empty }: Props) {
-  const joins = narrow.value && !without.includes("caller") && !without.includes("destination");
-  const left = joins ? [...without, "caller", "destination"] : without;
-  const own = Object.entries(columns).flatMap(([name, c]) => (left.includes(name) ? [] : [c]));
-  const shown = joins ? [both, ...own] : own;
+  const shown = Object.entries(columns).flatMap(([name, c]) => (without.includes(name) ? [] : [c]));
+  const { success: successes, rps, breaker } = columns;
+  const ends = without.includes("caller") ? columns.destination : without.includes("destination") ? columns.caller : both;
+  const few = [ends, successes, rps, breaker].flatMap((c) => (c ? [c === breaker ? { ...c, width: 90 } : c] : []));
   return (
     <Table
       label="Flows: who calls what"
@@ -147,7 +146,7 @@ export function FlowTable({ flows, without = [], sort, onSort, most, empty }: Pr
       sort={sort}
       onSort={onSort}
       most={most ?? 16}
-      {...(joins ? { rowHeight: 46 } : {})}
+      narrowColumns={few}
       tone={(f) => {
         const h = healthOf(f);
         return h === Well || h === Idle ? undefined : `row-${toneOfHealth(h)}`;

@@ -31,6 +31,30 @@ const columns: Column<Field>[] = [
   },
 ];
 
+const narrowColumns: Column<Field>[] = [
+  {
+    key: "field",
+    title: "Field, source",
+    part: 6,
+    cell: (f) => (
+      <span class="two" title={f.source}>
+        <code>{f.field}</code>
+        <span class="faint">{f.source}</span>
+      </span>
+    ),
+  },
+  {
+    key: "value",
+    title: "Value",
+    part: 4,
+    cell: (f) => (
+      <span class={f.default ? "faint" : "strong"} title={f.value}>
+        {f.value}
+      </span>
+    ),
+  },
+];
+
 function One({ of: m, all, filter }: { of: Merge; all: boolean; filter: string }) {
   const fits = matcher(filter);
   const rows = m.fields.filter((f) => (all || !f.default || filter) && fits(`${f.field} ${f.value} ${f.source}`));
@@ -47,6 +71,7 @@ function One({ of: m, all, filter }: { of: Merge; all: boolean; filter: string }
         label={`Fields in force for ${m.destination}`}
         rows={rows}
         columns={columns}
+        narrowColumns={narrowColumns}
         id={(f) => f.field}
         rowHeight={28}
         most={18}
@@ -62,6 +87,7 @@ function One({ of: m, all, filter }: { of: Merge; all: boolean; filter: string }
             label={`Fields of rule ${r.name}`}
             rows={r.fields}
             columns={columns}
+            narrowColumns={narrowColumns}
             id={(f) => f.field}
             rowHeight={28}
             most={12}

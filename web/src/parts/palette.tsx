@@ -7,7 +7,6 @@ import { Dialog } from "./dialog.tsx";
 import { Icon, type IconName } from "./icon.tsx";
 import { searching } from "./keys.ts";
 import { go } from "./location.ts";
-import { usePods } from "./pods.ts";
 
 const icons: Record<string, IconName> = {
   policy: "policies",
@@ -23,12 +22,11 @@ export function Palette() {
   const [query, setQuery] = useState("");
   const [at, setAt] = useState(0);
   const list = useRef<HTMLUListElement>(null);
-  const pods = usePods(query);
   const hits = useMemo(() => {
     const found = search(names.value, query);
-    const pod = pods.length === 0 ? podHit(query) : undefined;
-    return [...found, ...pods, ...(pod ? [pod] : [])];
-  }, [query, pods]);
+    const pod = podHit(query);
+    return pod ? [...found, pod] : found;
+  }, [query]);
   useEffect(() => {
     list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
   });

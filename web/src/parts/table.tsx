@@ -3,6 +3,7 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type SortKey, sorted } from "../data/filter.ts";
 import { scrollFor, step, windowOf } from "../data/window.ts";
+import { narrow } from "./narrow.ts";
 
 export interface Column<T> {
   key: string;
@@ -29,6 +30,8 @@ interface Props<T> {
   sort?: { column: string; descending: boolean };
   onSort?: (sort: string) => void;
   rowHeight?: number;
+  /** Of narrow pages: other columns, of two lines. */
+  narrowColumns?: readonly Column<T>[];
   /** The most rows that are in sight at once; more scroll. */
   most?: number;
   empty: preact.ComponentChildren;
@@ -47,7 +50,11 @@ export function sortRows<T>(
   return by ? sorted(rows, by, sort.descending) : rows;
 }
 
-export function Table<T>(props: Props<T>) {
+const twoLines = 46;
+
+export function Table<T>(given: Props<T>) {
+  const { narrowColumns } = given;
+  const props = narrowColumns && narrow.value ? { ...given, columns: narrowColumns, rowHeight: twoLines } : given;
   const { rows, columns, rowHeight = 34, most = 16 } = props;
   const box = useRef<HTMLDivElement>(null);
   const [at, setAt] = useState({ top: 0, height: rowHeight * most });

@@ -81,13 +81,19 @@ const columnsOf = (known: ReadonlySet<string>): Column<Target>[] => [
   },
 ];
 
+const few = new Set(["to", "success", "breaker"]);
+const narrowed = (columns: Column<Target>[]) =>
+  columns.filter((c) => few.has(c.key)).map((c) => (c.key === "breaker" ? { ...c, width: 110 } : c));
+
 export function Targets({ of, flows }: { of: readonly Target[]; flows: readonly Flow[] }) {
+  const columns = columnsOf(new Set(flows.map(callee)));
   return (
     <>
       <Table
         label="Destinations"
         rows={of}
-        columns={columnsOf(new Set(flows.map(callee)))}
+        columns={columns}
+        narrowColumns={narrowed(columns)}
         id={(t) => t.to}
         most={16}
         empty="No destination is known of it yet."

@@ -5,6 +5,7 @@ import type { Change } from "../data/model.ts";
 import { spaced } from "../data/words.ts";
 import { plural } from "../format/numbers.ts";
 import { clock, parse } from "../format/time.ts";
+import { narrow } from "./narrow.ts";
 
 interface Props {
   changes: readonly Change[];
@@ -38,7 +39,7 @@ export function Timeline({ changes, from, to, onPick }: Props) {
   return (
     <div class="timeline" role="group" aria-label="Changes on the time of the chart">
       {lanes.map(({ lane, title }) => {
-        const marks = marksOf(changes, lane, begin, end, 0.012);
+        const marks = marksOf(changes, lane, begin, end, narrow.value ? 0.075 : 0.02);
         if (marks.length === 0 && !(lane === "breakers" && spans.length > 0)) return null;
         return (
           <div class="lane" key={lane}>

@@ -38,6 +38,7 @@ const columns: Column<DestinationRow>[] = [
   },
   {
     key: "success",
+    small: 80,
     title: "Success",
     width: 96,
     number: true,
@@ -54,7 +55,7 @@ const columns: Column<DestinationRow>[] = [
     by: failing,
     cell: (d) => (failing(d) > 0 ? rate(failing(d)) : <span class="faint">0</span>),
   },
-  { key: "rps", title: "Calls/s", width: 78, number: true, down: true, by: (d) => d.perSecond, cell: (d) => rate(d.perSecond) },
+  { key: "rps", small: 62, title: "Calls/s", width: 78, number: true, down: true, by: (d) => d.perSecond, cell: (d) => rate(d.perSecond) },
   {
     key: "retries",
     title: "Retries",
@@ -77,6 +78,7 @@ const columns: Column<DestinationRow>[] = [
   },
   {
     key: "breaker",
+    small: 90,
     title: "Breaker",
     width: 110,
     down: true,

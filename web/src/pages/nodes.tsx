@@ -25,6 +25,7 @@ const columns: Column<NodeRow>[] = [
   { key: "node", title: "Node", part: 4, by: (n) => n.node, cell: (n) => <span title={n.node}>{n.node}</span> },
   {
     key: "state",
+    small: 124,
     title: "Agent",
     width: 160,
     by: (n) => words[nodeState(n)].rank,
@@ -33,6 +34,7 @@ const columns: Column<NodeRow>[] = [
   {
     key: "version",
     title: "Version",
+    only: "medium",
     part: 2,
     by: (n) => versionsOf(n).join(),
     cell: (n) => versionsOf(n).join(", ") || <span class="faint">–</span>,
@@ -44,7 +46,7 @@ const columns: Column<NodeRow>[] = [
     only: "medium",
     cell: (n) => n.agents.flatMap((a) => a.missing ?? []).join(", ") || <span class="faint">–</span>,
   },
-  { key: "pods", title: "Governed pods", width: 120, number: true, down: true, by: (n) => n.pods, cell: (n) => count(n.pods) },
+  { key: "pods", small: 60, title: "Pods", width: 120, number: true, down: true, by: (n) => n.pods, cell: (n) => count(n.pods) },
   {
     key: "behind",
     title: "Not programmed",

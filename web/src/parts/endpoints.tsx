@@ -19,8 +19,15 @@ const columns: Column<Endpoint>[] = [
   { key: "state", title: "State", part: 3, cell: (e) => <State of={e} /> },
   { key: "since", title: "Since", width: 90, only: "medium", cell: (e) => ago(e.since, now.value) },
   { key: "until", title: "Probed", width: 90, only: "medium", cell: (e) => ago(e.until, now.value) },
-  { key: "weight", title: "Share", width: 120, number: true, cell: (e) => <Meter share={e.weight} text={percent(e.weight)} /> },
-  { key: "outstanding", title: "Under way", width: 92, number: true, cell: (e) => count(e.outstanding) },
+  {
+    key: "weight",
+    only: "medium",
+    title: "Share",
+    width: 120,
+    number: true,
+    cell: (e) => <Meter share={e.weight} text={percent(e.weight)} />,
+  },
+  { key: "outstanding", small: 84, title: "Under way", width: 92, number: true, cell: (e) => count(e.outstanding) },
   { key: "ejections", title: "Ejections", width: 86, number: true, only: "medium", cell: (e) => count(e.ejections ?? 0) },
   { key: "nodes", title: "Nodes", width: 70, number: true, only: "wide", cell: (e) => count(e.nodes) },
 ];

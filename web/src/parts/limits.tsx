@@ -13,13 +13,14 @@ function columnsOf(l: Limit): Column<Share>[] {
   return [
     { key: "node", title: "Node", part: 3, cell: (s) => <a href={linkTo("nodes", "", { q: s.node })}>{s.node}</a> },
     ...(l.shares.some((s) => s.pod) ? [{ key: "pod", title: "Pod", part: 3, cell: (s: Share) => s.pod ?? "" }] : []),
-    { key: "max", title: concurrent ? "May" : "Calls/s", width: 90, number: true, cell: (s) => rate(s.max) },
+    { key: "max", title: concurrent ? "May" : "Calls/s", width: 80, small: 56, number: true, cell: (s) => rate(s.max) },
     ...(concurrent
       ? [
           {
             key: "inUse",
             title: "Under way",
             width: 130,
+            small: 110,
             number: true,
             cell: (s: Share) => (
               <Meter
@@ -31,7 +32,7 @@ function columnsOf(l: Limit): Column<Share>[] {
           },
         ]
       : []),
-    { key: "waiting", title: "Waiting", width: 80, number: true, cell: (s) => count(s.waiting ?? 0) },
+    { key: "waiting", title: "Waiting", width: 80, small: 64, number: true, cell: (s) => count(s.waiting ?? 0) },
   ];
 }
 

@@ -13,9 +13,9 @@ const openedBy: Record<string, string> = { node: "its own calls", cluster: "the 
 
 const columns: Column<NodeBreaker>[] = [
   { key: "node", title: "Node", part: 2, cell: (b) => <a href={linkTo("nodes", "", { q: b.node })}>{b.node}</a> },
-  { key: "state", title: "State", width: 116, cell: (b) => <Breaker state={b.state} /> },
-  { key: "since", title: "Since", width: 90, cell: (b) => ago(b.since, now.value) },
-  { key: "until", title: "Probes", width: 90, cell: (b) => (b.state === "open" ? ago(b.until, now.value) : "–") },
+  { key: "state", small: 92, title: "State", width: 116, cell: (b) => <Breaker state={b.state} /> },
+  { key: "since", small: 72, title: "Since", width: 90, cell: (b) => ago(b.since, now.value) },
+  { key: "until", small: 60, title: "Probes", width: 90, cell: (b) => (b.state === "open" ? ago(b.until, now.value) : "–") },
   { key: "by", title: "Opened by", width: 120, only: "medium", cell: (b) => (b.openedBy ? (openedBy[b.openedBy] ?? b.openedBy) : "–") },
   { key: "opened", title: "Times open", width: 92, number: true, only: "medium", cell: (b) => count(b.opened) },
   {

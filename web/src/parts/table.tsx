@@ -18,6 +18,8 @@ export interface Column<T> {
   /** Its part of the width, of the parts of all columns; or a width in pixels. */
   part?: number;
   width?: number;
+  /** Its width on narrow pages, in pixels. */
+  small?: number;
   /** Where it is left out: below wide (1100 pixels) or below medium (760). */
   only?: "wide" | "medium";
 }
@@ -162,7 +164,8 @@ function Head<T>({ columns, sort, onSort }: Props<T>) {
       <tr>
         {columns.map((c) => {
           const is = sort?.column === c.key;
-          const width = c.width ? `${c.width}px` : `${((c.part ?? 1) / parts) * 100}%`;
+          const pixels = (narrow.value && c.small) || c.width;
+          const width = pixels ? `${pixels}px` : `${((c.part ?? 1) / parts) * 100}%`;
           const next = is ? !sort.descending : Boolean(c.down);
           return (
             <th

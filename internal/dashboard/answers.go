@@ -28,7 +28,7 @@ const (
 	answerKept = time.Second
 )
 
-// page answers a query; the query's own errors are looked at before it is called.
+// page reads the parameters of a query, and returns what answers it: that is called if nothing is wrong with them.
 type page func(ctx context.Context, q *liveapi.Query) func() (any, error)
 
 // answerPages adds the pages that are answered once.
@@ -36,26 +36,26 @@ func (s *Server) answerPages(mux *http.ServeMux) {
 	src := s.opts.Source
 	for path, p := range map[string]struct {
 		params []string
-		read   func(context.Context, *liveapi.Query) func() (any, error)
+		read   page
 	}{
-		model.ClusterPath: {nil, func(ctx context.Context, _ *liveapi.Query) func() (any, error) {
-			return func() (any, error) { return src.Cluster(ctx) }
-		}},
+		model.ClusterPath:     {nil, whole(src.Cluster)},
+		model.PoliciesPath:    {nil, whole(src.Policies)},
+		model.BreakersPath:    {nil, whole(src.Breakers)},
+		model.NodesPath:       {nil, whole(src.Nodes)},
+		model.ProblemsPath:    {nil, whole(src.Problems)},
 		model.OverviewPath:    {[]string{"since", "namespace", "workload", "policy", "destination", "limit"}, s.overview},
 		model.ChangesPath:     {[]string{"since", "policy", "node", "kind", "limit"}, s.changes},
 		model.PolicyPath:      {[]string{"name", "since"}, s.policy},
 		model.DestinationPath: {[]string{"name", "since"}, s.destination},
-		model.PoliciesPath: {nil, func(ctx context.Context, _ *liveapi.Query) func() (any, error) {
-			return func() (any, error) { return src.Policies(ctx) }
-		}},
-		model.NodesPath: {nil, func(ctx context.Context, _ *liveapi.Query) func() (any, error) {
-			return func() (any, error) { return src.Nodes(ctx) }
-		}},
-		model.ProblemsPath: {nil, func(ctx context.Context, _ *liveapi.Query) func() (any, error) {
-			return func() (any, error) { return src.Problems(ctx) }
-		}},
 	} {
 		mux.HandleFunc("GET /"+path, s.answered(p.params, p.read))
+	}
+}
+
+// whole is a page without parameters.
+func whole[T any](read func(context.Context) (T, error)) page {
+	return func(ctx context.Context, _ *liveapi.Query) func() (any, error) {
+		return func() (any, error) { return read(ctx) }
 	}
 }
 

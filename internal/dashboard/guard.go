@@ -67,7 +67,7 @@ func sameSite(r *http.Request) bool {
 }
 
 // below serves what is below a secret path.
-func below(prefix string, next http.Handler) http.Handler {
+func (s *Server) below(prefix string, next http.Handler) http.Handler {
 	stripped := http.StripPrefix(prefix, next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got := r.URL.Path
@@ -76,8 +76,17 @@ func below(prefix string, next http.Handler) http.Handler {
 			stripped.ServeHTTP(w, r)
 		case subtle.ConstantTimeCompare([]byte(got), []byte(prefix)) == 1:
 			http.Redirect(w, r, prefix+"/", http.StatusMovedPermanently)
+		case s.useOnce(got):
+			w.Header().Set("Cache-Control", "no-store")
+			http.Redirect(w, r, prefix+"/", http.StatusSeeOther)
 		default:
 			refuse(w, http.StatusNotFound, "there is nothing here: open the address that kubectl fairlead dashboard has printed, with the secret part at its end")
 		}
 	})
+}
+
+// useOnce reports whether a path is that which leads to the pages once, which it does not do again.
+func (s *Server) useOnce(path string) bool {
+	once := s.once.Load()
+	return once != nil && subtle.ConstantTimeCompare([]byte(path), []byte("/"+*once)) == 1 && s.once.CompareAndSwap(once, nil)
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,6 +30,7 @@ type Server struct {
 	hub     *hub
 	answers *answers
 	streams chan struct{} // as many as there are streams
+	once    atomic.Pointer[string]
 }
 
 // Bounds of what clients may have at a time.
@@ -85,7 +87,18 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("GET /", s.assets())
 	var h http.Handler = mux
 	if s.opts.Token != "" {
-		h = below("/"+s.opts.Token, h)
+		h = s.below("/"+s.opts.Token, h)
 	}
 	return s.guarded(h)
+}
+
+// Once returns a path, without its slash, that leads to the pages once: what is given to a browser as an argument can be seen by other users of the
+// machine. It is empty where there is no token.
+func (s *Server) Once() string {
+	if s.opts.Token == "" {
+		return ""
+	}
+	path := NewToken()
+	s.once.Store(&path)
+	return path
 }

@@ -17,6 +17,7 @@ type Source interface {
 	Policy(ctx context.Context, name string, since time.Duration) (*model.Policy, error)
 	Destination(ctx context.Context, name string, since time.Duration) (*model.Destination, error)
 	Changes(ctx context.Context, q ChangesQuery) (*model.Changes, error)
+	Breakers(ctx context.Context) (*model.Breakers, error)
 	Nodes(ctx context.Context) (*model.Nodes, error)
 	Problems(ctx context.Context) (*model.Problems, error)
 	// Watch calls changed when something has, until ctx ends.

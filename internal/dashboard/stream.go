@@ -17,7 +17,7 @@ const (
 	beat = 15 * time.Second
 	// writeTime is how long a reader may take for what is written.
 	writeTime = 10 * time.Second
-	// together is for how long changes are held back after the first, to be told in one event.
+	// together is for how long changes are held back after the first, so that they are one event.
 	together = 250 * time.Millisecond
 	// heldCalls are those that are kept for a reader that is slow; more are dropped.
 	heldCalls = 512
@@ -126,16 +126,22 @@ func (s *Server) calls(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	held := newHeld()
-	ended := make(chan error, 1)
-	go func() { ended <- s.opts.Source.Calls(ctx, r.URL.Query(), held.call, held.trouble) }()
-	done := false
-	defer func() {
-		cancel()
-		if !done {
-			<-ended
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := s.opts.Source.Calls(ctx, r.URL.Query(), held.call, held.trouble); err != nil {
+			held.trouble(err)
 		}
 	}()
-	out := newStream(w)
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	passOn(ctx, newStream(w), held, ended)
+}
+
+// passOn writes what comes, until the reader has gone or, ended being closed, nothing comes any more.
+func passOn(ctx context.Context, out *stream, held *held, ended <-chan struct{}) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	out.beat()
@@ -147,12 +153,8 @@ func (s *Server) calls(w http.ResponseWriter, r *http.Request) {
 			out.beat()
 		case <-held.wake:
 			held.write(out)
-		case err := <-ended:
-			done = true
+		case <-ended:
 			held.write(out)
-			if err != nil {
-				out.event(model.TroubleEvent, model.Problem{Message: err.Error()})
-			}
 			out.flush()
 			return
 		}

@@ -145,6 +145,24 @@ func (s *Source) Cluster(ctx context.Context) (*model.Cluster, error) {
 	return out, nil
 }
 
+// Breakers implements dashboard.Source.
+func (s *Source) Breakers(ctx context.Context) (*model.Breakers, error) {
+	out := &model.Breakers{Part: s.part(), Items: []liveapi.Traffic{}}
+	traffic, err := s.trafficNow(ctx)
+	note(&out.Part, noFigures, err)
+	for _, targets := range traffic {
+		for i := range targets {
+			if t := &targets[i]; t.BreakersOpen+t.BreakersHalfOpen+t.Ejected > 0 {
+				out.Items = append(out.Items, *t)
+			}
+		}
+	}
+	slices.SortFunc(out.Items, func(a, b liveapi.Traffic) int {
+		return cmp.Or(cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Target, b.Target))
+	})
+	return out, nil
+}
+
 func component(c *kube.Component) *model.Component {
 	return &model.Component{Image: c.Image, Desired: c.Desired, Ready: c.Ready, Updated: c.Updated}
 }

@@ -68,15 +68,22 @@ func (c *Cluster) statusOf(m *madePolicy, n int) v1alpha1.PolicyStatus {
 		s.Mode = v1alpha1.ModeDryRun
 		conditions[v1alpha1.ConditionDryRun] = [3]string{"True", v1alpha1.ReasonDryRunMode, "The policy is evaluated and does nothing."}
 	}
+	s.Conditions = conditionsOf(conditions)
+	s.Destinations = []v1alpha1.DestinationStatus{d}
+	return s
+}
+
+// conditionsOf lists conditions in the order that a manager has them in.
+func conditionsOf(is map[string][3]string) []metav1.Condition {
+	var out []metav1.Condition
 	for _, kind := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionProgrammed, v1alpha1.ConditionReady, v1alpha1.ConditionPartiallyEnforced, v1alpha1.ConditionDryRun} {
-		if is, ok := conditions[kind]; ok {
-			s.Conditions = append(s.Conditions, metav1.Condition{
-				Type: kind, Status: metav1.ConditionStatus(is[0]), Reason: is[1], Message: is[2], LastTransitionTime: metav1.NewTime(time.Now().Add(-time.Hour)), ObservedGeneration: 3,
+		if c, ok := is[kind]; ok {
+			out = append(out, metav1.Condition{
+				Type: kind, Status: metav1.ConditionStatus(c[0]), Reason: c[1], Message: c[2], LastTransitionTime: metav1.NewTime(time.Now().Add(-time.Hour)), ObservedGeneration: 3,
 			})
 		}
 	}
-	s.Destinations = []v1alpha1.DestinationStatus{d}
-	return s
+	return out
 }
 
 // clusterPolicy makes one of the policies that all others are merged with.

@@ -136,6 +136,12 @@ type Nodes struct {
 	Items []liveapi.Node `json:"items"`
 }
 
+// Breakers are the destinations of policies with breakers that are not closed, or endpoints that are kept out: those with the most calls first.
+type Breakers struct {
+	Part
+	Items []liveapi.Traffic `json:"items"`
+}
+
 // Changes are what has changed, over how calls fared.
 type Changes struct {
 	Part

@@ -15,6 +15,8 @@ const (
 	DestinationPath = "api/v1/destination"
 	// ChangesPath: Changes. Parameters: since, policy, node, kind, limit (1 to 1000, 300 if left out).
 	ChangesPath = "api/v1/changes"
+	// BreakersPath: Breakers.
+	BreakersPath = "api/v1/breakers"
 	// NodesPath: Nodes, all of them.
 	NodesPath = "api/v1/nodes"
 	// ProblemsPath: Problems.

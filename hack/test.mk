@@ -2,7 +2,7 @@
 PKG ?= ./...
 # Packages with tests that need a cluster of their own are not part of the unit tests. Nor is the study, which is part of verify: it has one goroutine,
 # in which the race detector finds nothing and takes ten times as long.
-UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /test/soak -e /test/study -e /bench/controlplane -e /bench/dataplane)
+UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /test/soak -e /test/study -e /test/browser -e /bench/controlplane -e /bench/dataplane)
 TEST_CLUSTER ?= fairlead-test
 # What cannot run fails instead of being skipped. CI and make test as root set it; without root some tests cannot run at all.
 ifeq ($(shell id -u),0)
@@ -16,7 +16,7 @@ RACE ?=
 GO_TEST = $(if $(filter 1,$(RACE)),CGO_ENABLED=1 go test -race,go test) -count=1
 
 .PHONY: test
-test: verify lint vulncheck test-unit test-side-by-side test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, gRPC, soak, cluster tool, fuzz, e2e.
+test: verify lint vulncheck test-unit test-browser test-side-by-side test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, the dashboard in a browser, API, namespaces, enforced fields, direct beside governed, gRPC, soak, cluster tool, fuzz, e2e.
 	@echo "make test: everything passed"
 
 .PHONY: test-deps
@@ -87,7 +87,7 @@ fresh: ## Prove on a minimal Debian root that a new machine needs nothing but wh
 	@hack/fresh.sh
 
 .PHONY: verify
-verify: verify-modules verify-generate verify-docs verify-macos ## Modules, generated code, manifests and docs are current.
+verify: verify-modules verify-generate verify-docs verify-web verify-macos ## Modules, generated code, manifests and docs are current.
 
 .PHONY: verify-modules
 verify-modules:

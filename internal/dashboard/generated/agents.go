@@ -127,7 +127,7 @@ func call(m *madePolicy, namespace string, rnd *rand.Rand) *liveapi.Call {
 	case rnd.IntN(20) == 0:
 		c.Path, c.Host, c.Detail = "/"+Script, Script, Script
 	case rnd.Float64() > m.success:
-		c.Attempts, c.Status, c.Decision = 2, 503, "limit_exceeded"
+		c.Attempts, c.Status, c.Decision = 2, 503, "exhausted"
 		first.Result = "503"
 		c.Tried = []liveapi.Attempt{first, {Endpoint: c.To, Start: "retry", Result: "503", Detail: "again", TookSeconds: took}}
 	}

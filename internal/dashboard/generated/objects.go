@@ -1,7 +1,13 @@
 package generated
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -59,6 +65,7 @@ func (c *Cluster) system() []client.Object {
 			Status:     appsv1.DaemonSetStatus{DesiredNumberScheduled: n, NumberReady: n - 1, UpdatedNumberScheduled: n},
 		},
 		c.programPod("fairlead-manager", "fairlead-manager-1", NodeName(0)),
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: kube.DefaultSystem, Name: "fairlead-ca"}, Data: map[string]string{"ca.crt": authority()}},
 	}
 	for i := range c.size.Nodes {
 		pod := c.programPod("fairlead-agent", fmt.Sprintf("fairlead-agent-%04d", i), NodeName(i))
@@ -135,4 +142,18 @@ func (c *Cluster) retryPolicy(namespace string, i, j int) *v1alpha1.RetryPolicy 
 	p.Status = c.statusOf(m, n)
 	c.policies = append(c.policies, m)
 	return p
+}
+
+// authority is the certificate of a manager's authority.
+func authority() string {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic("generated: " + err.Error())
+	}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
+	if err != nil {
+		panic("generated: " + err.Error())
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }

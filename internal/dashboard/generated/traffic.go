@@ -35,6 +35,13 @@ func (c *Cluster) history(now time.Time) {
 			f.flow.Destination, f.flow.Address = "legacy.example:8080", netip.MustParseAddrPort("192.0.2.7:8080")
 		}
 		c.flows = append(c.flows, f)
+		if i%10 == 0 { // of which others make calls, too
+			for j := range 2 + i/10%4 {
+				also := *f
+				also.flow.Caller.Workload, also.rate = workloadNames[(i+1+j)%len(workloadNames)], f.rate/float64(2+j)
+				c.flows = append(c.flows, &also)
+			}
+		}
 	}
 	hostile := *c.flows[0]
 	hostile.rate = 1000 // so that it is among the first

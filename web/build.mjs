@@ -1,9 +1,10 @@
 // Builds the dashboard: the bundle that the Go program embeds, or (--tests) the unit tests for node. The same sources give the same bytes.
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 
-const here = import.meta.dirname;
+const here = fileURLToPath(new URL(".", import.meta.url));
 const out = join(here, "../internal/dashboard/assets/dist");
 
 const common = {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { byState, stateOf } from "./breakers.ts";
 import { Bad, byDestination, byTrouble, failing, healthOf, Idle, Warning, Well } from "./flows.ts";
 import { graphOf, nameOf, place } from "./graph.ts";
 import { layout, nodeHeight, nodeWidth } from "./layout.ts";
@@ -40,7 +41,7 @@ test("the worst flow comes first, then the one that fails most, then the busiest
     flow({ workload: "open", calls: 0, successes: 0, perSecond: 0, breaker: "open" }),
   ];
   assert.deepEqual(
-    flows.toSorted(byTrouble).map((f) => f.workload),
+    [...flows].sort(byTrouble).map((f) => f.workload),
     ["bad", "open", "warn", "busy", "idle"],
   );
 });
@@ -102,6 +103,29 @@ test("a flow without a caller, or without a destination, is in no graph", () => 
   assert.equal(graphOf([{ calls: 1, successes: 1, perSecond: 1, retries: 0 }], 10).edges.length, 0);
 });
 
+test("every graph has a layout, whatever its shape", () => {
+  let seed = 7;
+  const random = (n: number) => {
+    seed = (seed * 1103515245 + 12345) % 2147483648;
+    return seed % n;
+  };
+  for (let round = 0; round < 200; round++) {
+    const flows = Array.from({ length: 1 + random(60) }, () =>
+      flow({
+        workload: `w${random(1 + random(40))}`,
+        destination: `d${random(1 + random(40))}:80`,
+        perSecond: random(100_000) / 77,
+        successes: random(101),
+      }),
+    );
+    const g = graphOf(flows, 1 + random(60));
+    const l = layout(g, 800);
+    assert.equal(l.nodes.length, g.nodes.length);
+    assert.equal(l.lines.length, g.edges.length);
+    for (const p of l.nodes) assert.ok(Number.isFinite(p.y));
+  }
+});
+
 test("a destination has a namespace if it is a Service", () => {
   assert.deepEqual(place("billing/payments:80"), { name: "payments:80", context: "billing" });
   assert.deepEqual(place("api.example:443"), { name: "api.example:443", context: "" });
@@ -119,4 +143,23 @@ test("nodes stand apart, callers left and destinations right, and the same each 
   assert.equal(l.lines.length, graphOf(flows, 60).edges.length);
   assert.deepEqual(layout(graphOf(flows, 60), 1000), l);
   assert.deepEqual(layout(graphOf([], 60), 1000).nodes, []);
+});
+
+test("what is open comes first, then what is probed, then what only keeps endpoints out", () => {
+  const t = (policy: string, more: object) => ({ policy, target: "t", calls: 0, successes: 0, retries: 0, perSecond: 1, ...more });
+  const all = [
+    t("ejected", { ejected: 2 }),
+    t("half", { breakersHalfOpen: 1 }),
+    t("open", { breakersOpen: 1, breakersHalfOpen: 3 }),
+    t("busy", { breakersOpen: 1, perSecond: 9 }),
+  ];
+  assert.deepEqual(
+    [...all].sort(byState).map((b) => [b.policy, stateOf(b)]),
+    [
+      ["busy", "open"],
+      ["open", "open"],
+      ["half", "half_open"],
+      ["ejected", "closed"],
+    ],
+  );
 });

@@ -28,10 +28,11 @@ const gap = 10;
 /** layout places a graph in a width, of which the edges get what the nodes leave. */
 export function layout(graph: Graph, width: number): Layout {
   const g = new dagre.graphlib.Graph();
-  g.setGraph({ rankdir: "LR", nodesep: gap, ranksep: 100 });
+  // there are two ranks, which the simplest ranker finds, too; the default one fails on some graphs whose weights are no whole numbers
+  g.setGraph({ rankdir: "LR", nodesep: gap, ranksep: 100, ranker: "longest-path" });
   g.setDefaultEdgeLabel(() => ({}));
   for (const n of graph.nodes) g.setNode(n.id, { width: nodeWidth, height: nodeHeight });
-  for (const e of graph.edges) g.setEdge(e.from, e.to, { weight: 1 + Math.log1p(e.perSecond) });
+  for (const e of graph.edges) g.setEdge(e.from, e.to, { weight: 1 + Math.round(Math.log1p(e.perSecond)) });
   dagre.layout(g);
   const order = (side: GraphNode["side"]) =>
     graph.nodes.filter((n) => n.side === side).sort((a, b) => (g.node(a.id)?.y ?? 0) - (g.node(b.id)?.y ?? 0) || a.id.localeCompare(b.id));

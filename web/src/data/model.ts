@@ -101,6 +101,21 @@ export interface Policies extends Part {
   items: PolicyRow[];
 }
 
+/** Traffic is that under one policy at one of its destinations in the last minute. */
+export interface Traffic extends Figures {
+  policy: string;
+  target: string;
+  breakersOpen?: number;
+  breakersHalfOpen?: number;
+  breakerSeconds?: number;
+  ejected?: number;
+  connections?: number;
+}
+
+export interface Breakers extends Part {
+  items: Traffic[];
+}
+
 export interface AgentState {
   podUID: string;
   version?: string;

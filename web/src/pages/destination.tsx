@@ -25,9 +25,9 @@ function hostOf(name: string): string | undefined {
 
 /** Hammering says in a sentence who calls most, and whose calls fail most. */
 function Hammering({ of: d }: { of: Destination }) {
-  const top = d.flows.toSorted((a, b) => b.perSecond - a.perSecond)[0];
+  const top = [...d.flows].sort((a, b) => b.perSecond - a.perSecond)[0];
   if (!top) return null;
-  const worst = d.flows.toSorted((a, b) => failing(b) - failing(a))[0];
+  const worst = [...d.flows].sort((a, b) => failing(b) - failing(a))[0];
   const share = d.total.perSecond > 0 ? Math.round((top.perSecond / d.total.perSecond) * 100) : 0;
   return (
     <p class="lead">

@@ -7,7 +7,7 @@ import { byDestination, type DestinationRow, failing, healthOf, Idle, Well } fro
 import type { Overview } from "../data/model.ts";
 import { count, rate, ratio, retryShare, success } from "../format/numbers.ts";
 import { latency } from "../format/time.ts";
-import { Breakers, useBreakers } from "../parts/breakers.tsx";
+import { BreakerList, useBreakers } from "../parts/breakers.tsx";
 import { Choice, TextFilter } from "../parts/fields.tsx";
 import { DestinationLink } from "../parts/flows.tsx";
 import { linkTo, route, setQuery, since } from "../parts/location.ts";
@@ -97,7 +97,7 @@ export function DestinationsPage() {
   const answer = useAnswer<Overview>(urlOf("api/v1/overview", { since: since.value, limit: "2000" }), "traffic");
   useReady(Boolean(answer.data || answer.error));
   const all = useMemo(() => byDestination(answer.data?.flows ?? []), [answer.data]);
-  const breakers = useBreakers(answer.data?.flows ?? []);
+  const breakers = useBreakers() ?? [];
   const sort = parseSort(q.sort, "");
   const rows = useMemo(() => {
     const fits = matcher(q.q);
@@ -131,7 +131,7 @@ export function DestinationsPage() {
       {breakers.length > 0 && (
         <Section title="Not closed now" more={<span class="faint">by policy, on whatever node</span>}>
           <div class="breaker-list">
-            <Breakers of={breakers.slice(0, listed)} />
+            <BreakerList of={breakers.slice(0, listed)} />
           </div>
           {breakers.length > listed && (
             <p class="faint">

@@ -89,7 +89,7 @@ export function OverviewPage() {
   );
   useReady(Boolean(answer.data || answer.error));
   const data = answer.data;
-  const flows = useMemo(() => data?.flows.toSorted(byTrouble) ?? [], [data]);
+  const flows = useMemo(() => [...(data?.flows ?? [])].sort(byTrouble), [data]);
   const sort = parseSort(q.sort, "");
   const filtered = Boolean(q.ns || q.workload || q.dest || q.policy);
   return (

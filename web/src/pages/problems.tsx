@@ -51,7 +51,7 @@ export function ProblemsPage() {
   const fits = matcher(q.q);
   const found = (data?.findings ?? []).filter((f) => fits(`${f.group} ${f.what} ${f.fix ?? ""}`));
   const wrong = found.filter((f) => f.result !== "ok");
-  const shown = (q.result === "all" ? found : wrong).toSorted((a, b) => (ranks[a.result] ?? 9) - (ranks[b.result] ?? 9));
+  const shown = [...(q.result === "all" ? found : wrong)].sort((a, b) => (ranks[a.result] ?? 9) - (ranks[b.result] ?? 9));
   return (
     <>
       <h1>

@@ -1,6 +1,7 @@
 // What is wrong now: open breakers, what fails, what has changed last, whose retries add most load; and how fairlead itself is.
 
 import { urlOf, useAnswer } from "../data/answer.ts";
+import { stateOf } from "../data/breakers.ts";
 import { toneOf } from "../data/changes.ts";
 import { failing, healthOf, Warning } from "../data/flows.ts";
 import { now } from "../data/live.ts";
@@ -8,7 +9,7 @@ import type { Changes, Cluster, Flow, Problems } from "../data/model.ts";
 import { spaced } from "../data/words.ts";
 import { count, percent, plural, rate, success } from "../format/numbers.ts";
 import { ago } from "../format/time.ts";
-import { Breakers, useBreakers } from "./breakers.tsx";
+import { BreakerList, useBreakers } from "./breakers.tsx";
 import { changeId } from "./change-list.tsx";
 import { cluster } from "./cluster.ts";
 import { DestinationLink, WorkloadLink } from "./flows.tsx";
@@ -156,29 +157,37 @@ function Latest() {
   );
 }
 
+/** Open: which breakers are open, and which endpoints kept out. */
+function Open() {
+  const breakers = useBreakers();
+  if (!breakers) return null;
+  const open = breakers.filter((t) => stateOf(t) === "open").length;
+  const title =
+    open > 0
+      ? `${plural(open, "destination")} with open breakers`
+      : breakers.length > 0
+        ? "Breakers probing, or endpoints ejected"
+        : "No breaker is open";
+  return (
+    <Card
+      title={title}
+      tone={open > 0 ? "bad" : breakers.length > 0 ? "warn" : "good"}
+      href={linkTo("destinations", "", { state: "open" })}
+    >
+      <BreakerList of={breakers.slice(0, listed)} />
+    </Card>
+  );
+}
+
 export function Attention({ flows }: { flows: readonly Flow[] }) {
   const c = cluster.value.data;
-  const breakers = useBreakers(flows);
-  const open = breakers.filter((b) => b.state === "open").length;
   return (
     <section class="attention" aria-labelledby="attention">
       <h2 id="attention" class="unseen">
         What needs attention
       </h2>
       {c && <Signs of={c} />}
-      <Card
-        title={
-          open > 0
-            ? `${plural(open, "breaker")} open`
-            : breakers.length > 0
-              ? "Breakers probing, or endpoints ejected"
-              : "No breaker is open"
-        }
-        tone={open > 0 ? "bad" : breakers.length > 0 ? "warn" : "good"}
-        href={linkTo("destinations", "", { state: "open" })}
-      >
-        <Breakers of={breakers.slice(0, listed)} />
-      </Card>
+      <Open />
       <Failing flows={flows} />
       <Latest />
       <Retrying flows={flows} />

@@ -101,6 +101,7 @@ export function CallTable({ calls, picked, onPick, empty }: Props) {
       narrowColumns={narrowColumns}
       id={(c) => String(c.id)}
       onPick={onPick}
+      growsAbove
       picked={picked && String(picked.id)}
       rowHeight={30}
       most={Math.max(8, Math.floor((innerHeight - 300) / 30))}

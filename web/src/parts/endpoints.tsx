@@ -47,7 +47,7 @@ export function Meter({ share, text, tone }: { share: number; text: string; tone
 const rank = (e: Endpoint) => (e.ejected ? 3 : e.probed ? 2 : e.weight < 1 ? 1 : 0);
 
 export function Endpoints({ of }: { of: readonly Endpoint[] }) {
-  const rows = of.toSorted((a, b) => rank(b) - rank(a));
+  const rows = [...of].sort((a, b) => rank(b) - rank(a));
   return (
     <Table
       label="Endpoints"

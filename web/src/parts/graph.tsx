@@ -89,7 +89,7 @@ export function Graph({ flows, most }: { flows: readonly Flow[]; most: number })
     return ids;
   }, [graph, pointed]);
   const touches = (e: GraphEdge) => e.from === pointed || e.to === pointed;
-  const sides = placed.nodes.toSorted((a, b) => a.x - b.x || a.y - b.y);
+  const sides = [...placed.nodes].sort((a, b) => a.x - b.x || a.y - b.y);
   return (
     <div class="graph" tabIndex={0} role="region" aria-label="Graph of who calls what; the list of flows has the same">
       <div ref={box}>

@@ -40,6 +40,8 @@ interface Props<T> {
   tone?: (row: T) => string | undefined;
   onPick?: (row: T) => void;
   picked?: string | undefined;
+  /** Rows come in above the others: what is in sight stays there, unless it is the first. */
+  growsAbove?: boolean;
 }
 
 /** sortRows orders rows as a column does. */
@@ -81,6 +83,16 @@ export function Table<T>(given: Props<T>) {
       el.removeEventListener("scroll", seen);
     };
   }, [rowHeight]);
+
+  const firstId = useRef("");
+  useLayoutEffect(() => {
+    const el = box.current;
+    const was = firstId.current;
+    firstId.current = rows[0] === undefined ? "" : props.id(rows[0]);
+    if (!props.growsAbove || !el || el.scrollTop === 0 || was === firstId.current) return;
+    const moved = rows.findIndex((r) => props.id(r) === was);
+    if (moved > 0) el.scrollTop += moved * rowHeight;
+  });
 
   useLayoutEffect(() => {
     if (!wantsFocus.current) return;

@@ -1,7 +1,7 @@
 // Fields of filter bars.
 
 import { useEffect, useState } from "preact/hooks";
-import { setQuery } from "./location.ts";
+import { route, setQuery } from "./location.ts";
 
 interface TextProps {
   label: string;
@@ -21,7 +21,12 @@ export function TextFilter({ label, name, value, offer, hint, now }: TextProps) 
   const [text, setText] = useState(value ?? "");
   useEffect(() => setText(value ?? ""), [value]);
   const id = `filter-${name}`;
-  const set = (v: string) => setQuery({ [name]: v.trim() || undefined });
+  const { page, name: about } = route.value;
+  const set = (v: string) => {
+    // a field that has the focus when its page is left says so once more
+    const open = route.peek();
+    if (open.page === page && open.name === about) setQuery({ [name]: v.trim() || undefined });
+  };
   return (
     <span class="field">
       <label for={id}>{label}</label>

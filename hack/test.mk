@@ -113,5 +113,5 @@ e2e: ## Run the end-to-end stories against KUBECONFIG. FOCUS=regex picks some.
 	go test -count=1 -timeout 25m ./test/e2e -ginkgo.v $(if $(FOCUS),-ginkgo.focus="$(FOCUS)")
 
 .PHONY: e2e-local
-e2e-local: test-peers ## Bring up a local cluster, deploy, run the stories, take it down (KEEP=1 leaves it).
+e2e-local: test-peers browser-deps ## Bring up a local cluster, deploy, run the stories, take it down (KEEP=1 leaves it).
 	@hack/e2e-local.sh "$(TEST_CLUSTER)"

@@ -16,7 +16,10 @@ web/node_modules/.package-lock.json: web/package-lock.json | web-deps
 verify-web: ## The dashboard's pages are typed, linted and tested, and the bundle is what npm builds.
 	@hack/verify-web.sh
 
-.PHONY: test-browser
-test-browser: web/node_modules/.package-lock.json ## The dashboard's pages in Chromium: errors, accessibility, hostile names. SCREENSHOTS=folder keeps pictures (bin/screenshots).
+.PHONY: browser-deps
+browser-deps: web/node_modules/.package-lock.json ## Install Chromium, and axe-core by npm.
 	@hack/deps.sh browser
+
+.PHONY: test-browser
+test-browser: browser-deps ## The dashboard's pages in Chromium: errors, accessibility, hostile names. SCREENSHOTS=folder keeps pictures (bin/screenshots).
 	SCREENSHOTS="$(or $(SCREENSHOTS),$(CURDIR)/bin/screenshots)" go test -count=1 -timeout 20m -v ./test/browser

@@ -129,10 +129,22 @@ func (p *Page) Ready() error {
 	return p.await(`document.body && document.body.dataset.ready === "true"`)
 }
 
+// await asks again and again: what a library would have the page itself evaluate, its Content-Security-Policy forbids.
 func (p *Page) await(expression string) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
 	return p.do(func(ctx context.Context) error {
-		_, err := chromedp.Run(ctx, chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(readyTime)))
-		return err
+		for {
+			done, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+			if done || err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-tick.C:
+			}
+		}
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -39,7 +40,7 @@ func (c *Cluster) objects() []client.Object {
 	}
 	for _, p := range c.pods {
 		for _, m := range c.policies {
-			if m.namespace == p.Namespace {
+			if m.namespace == p.Namespace && !slices.Contains(c.byNode[p.Spec.NodeName], m) {
 				c.byNode[p.Spec.NodeName] = append(c.byNode[p.Spec.NodeName], m)
 			}
 		}

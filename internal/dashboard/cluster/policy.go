@@ -38,7 +38,7 @@ func (s *Source) Policy(ctx context.Context, name string, since time.Duration) (
 	note(&out.Part, noFigures, err)
 	out.PolicyRow = rowOf(p, traffic)
 	s.addStatus(out, p, traffic[name])
-	d, err := describe.Of(ctx, s.opts.Env, s.opts.Client, p)
+	d, err := s.described.get(p, func() (*describe.Description, error) { return describe.Of(ctx, s.opts.Env, s.opts.Client, p) })
 	note(&out.Part, "What the policy comes to cannot be worked out", err)
 	if err == nil {
 		addDescription(out, d)

@@ -45,11 +45,12 @@ type Source struct {
 	ask      *ask.Asker
 	policies *policies
 
-	traffic  memo[[]liveapi.Traffic]
-	nodes    memo[[]liveapi.Node]
-	names    memo[*liveapi.Inventory]
-	problems memo[*doctor.Report]
-	programs memo[*kube.Components]
+	traffic   memo[[]liveapi.Traffic]
+	nodes     memo[[]liveapi.Node]
+	names     memo[*liveapi.Inventory]
+	problems  memo[*doctor.Report]
+	programs  memo[*kube.Components]
+	described descriptions
 }
 
 var _ dashboard.Source = (*Source)(nil)
@@ -143,6 +144,9 @@ type memo[T any] struct {
 func (m *memo[T]) get(good time.Duration, read func() (T, error)) (T, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.err != nil {
+		good = min(good, short)
+	}
 	if !m.at.IsZero() && time.Since(m.at) < good {
 		return m.value, m.err
 	}

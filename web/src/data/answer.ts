@@ -1,6 +1,7 @@
 // What pages ask the server for: useAnswer keeps an answer current while a component shows it.
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Asker } from "./asker.ts";
 import { live } from "./live.ts";
 import type { Part, Topic } from "./model.ts";
 
@@ -75,16 +76,19 @@ function messageOf(text: string): string {
 /** useAnswer asks for a URL, and again when one of the topics has changed. */
 export function useAnswer<T extends Part>(url: string, ...topics: Topic[]): Answer<T> {
   const [answer, set] = useState<Answer<T> & { url: string }>(() => first<T>(url));
+  const asker = useRef<Asker<T> | undefined>(undefined);
   const tick = topics.reduce((sum, t) => sum + live.value.ticks[t], 0);
   useEffect(() => {
-    const abort = new AbortController();
-    ask<T>(url, abort.signal).then(
+    const a = new Asker<T>(
+      (signal) => ask<T>(url, signal),
       (data) => set((was) => (was.url === url && was.data === data && !was.error && !was.loading ? was : { url, data, loading: false })),
-      (e: Error) => {
-        if (!abort.signal.aborted) set((was) => ({ ...(was.url === url ? was : first<T>(url)), error: e.message, loading: false }));
-      },
+      (error) => set((was) => ({ ...(was.url === url ? was : first<T>(url)), error, loading: false })),
     );
-    return () => abort.abort();
+    asker.current = a;
+    return () => a.close();
+  }, [url]);
+  useEffect(() => {
+    void asker.current?.ask();
   }, [url, tick]);
   return answer.url === url ? answer : first<T>(url);
 }

@@ -79,8 +79,8 @@ export function DestinationPage({ name }: { name: string }) {
             <FigureRow figures={figuresOf(d.total)} label="Calls" />
             <Charts series={d.series} changes={d.timeline} />
             {d.timeline.length > 0 && (
-              <div class="beside">
-                <Timeline changes={d.timeline} from={d.series.from} to={d.series.to} />
+              <div>
+                <Timeline changes={d.timeline} from={d.series.from} to={d.series.to} times />
               </div>
             )}
           </Section>

@@ -70,8 +70,8 @@ function Calls({ of: p }: { of: Policy }) {
       )}
       <Charts series={p.series} changes={p.changes} />
       {p.changes.length > 0 && (
-        <div class="beside">
-          <Timeline changes={p.changes} from={p.series.from} to={p.series.to} />
+        <div>
+          <Timeline changes={p.changes} from={p.series.from} to={p.series.to} times />
         </div>
       )}
     </Section>

@@ -72,7 +72,8 @@ export function Table<T>(given: Props<T>) {
     const seen = () =>
       setAt((was) => {
         const height = Math.max(rowHeight, el.clientHeight - headHeight);
-        return was.top === el.scrollTop && was.height === height ? was : { top: el.scrollTop, height };
+        const top = el.scrollTop - (el.scrollTop % rowHeight); // within a row nothing else comes in sight
+        return was.top === top && was.height === height ? was : { top, height };
       });
     seen();
     const resized = new ResizeObserver(seen);

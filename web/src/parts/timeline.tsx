@@ -13,6 +13,8 @@ interface Props {
   to: string;
   /** Is given the change whose mark was chosen. */
   onPick?: (c: Change) => void;
+  /** Says when it begins and ends, where no chart does. */
+  times?: boolean;
 }
 
 function nameOfMark(m: Mark): string {
@@ -32,7 +34,7 @@ function nameOfSpan(s: Span): string {
 
 const at = (share: number) => `${(share * 100).toFixed(2)}%`;
 
-export function Timeline({ changes, from, to, onPick }: Props) {
+export function Timeline({ changes, from, to, onPick, times }: Props) {
   const begin = parse(from) ?? 0;
   const end = parse(to) ?? 0;
   const spans = spansOf(changes, begin, end).slice(0, 60);
@@ -71,6 +73,12 @@ export function Timeline({ changes, from, to, onPick }: Props) {
           </div>
         );
       })}
+      {times && (
+        <p class="lane-times">
+          <time dateTime={from}>{clock(begin)}</time>
+          <time dateTime={to}>{clock(end)}</time>
+        </p>
+      )}
     </div>
   );
 }

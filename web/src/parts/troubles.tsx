@@ -24,7 +24,9 @@ const quiet = new Set(["Accepted", "Programmed", "Ready"]);
 function wrongConditions(p: Policy) {
   const said = new Set(p.nodeFailures?.length ? ["RefusedByNodes"] : []);
   return p.conditions.filter((c) => {
-    const wrong = quiet.has(c.type) ? c.status !== "True" : c.status === "True" && p.reasons?.includes(c.reason);
+    const wrong = quiet.has(c.type)
+      ? c.status !== "True"
+      : c.status === "True" && (p.reasons?.includes(c.type) || p.reasons?.includes(c.reason));
     if (!wrong || said.has(c.reason)) return false;
     said.add(c.reason);
     return true;
@@ -67,7 +69,7 @@ export function Troubles({ of: p }: { of: Policy }) {
         <Trouble
           key={c.type}
           tone={quiet.has(c.type) ? "bad" : "warn"}
-          title={c.status === "True" ? spaced(c.reason) : `Not ${spaced(c.type).toLowerCase()}: ${spaced(c.reason)}`}
+          title={c.status === "True" ? spaced(c.type) : `Not ${spaced(c.type).toLowerCase()}: ${spaced(c.reason)}`}
         >
           <p>{c.message}</p>
         </Trouble>

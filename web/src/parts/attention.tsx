@@ -33,6 +33,15 @@ function Card({ title, tone, href, children }: { title: string; tone: Tone; href
   );
 }
 
+/** Awaited keeps the place of a card whose answer is not there yet. */
+function Awaited({ title, href }: { title: string; href: string }) {
+  return (
+    <Card title={title} tone="plain" href={href}>
+      <p class="faint">Loading…</p>
+    </Card>
+  );
+}
+
 /** Failing: who calls what fails most, the calls that fail each second first. */
 function Failing({ flows }: { flows: readonly Flow[] }) {
   const ill = flows.filter((f) => healthOf(f) >= Warning && failing(f) > 0).sort((a, b) => failing(b) - failing(a));
@@ -123,7 +132,7 @@ function signsOf(c: Cluster, found: Problems | undefined): Sign[] {
 function Signs({ of }: { of: Cluster }) {
   const found = useAnswer<Problems>("api/v1/problems", "problems").data;
   return (
-    <ul class="signs" aria-label="Manager, agents and policies">
+    <ul aria-label="Manager, agents and policies">
       {signsOf(of, found).map((s) => (
         <li key={s.text}>
           <a href={s.href} class={`badge ${s.tone}`}>
@@ -138,7 +147,8 @@ function Signs({ of }: { of: Cluster }) {
 
 /** Latest: what has changed last. */
 function Latest() {
-  const items = useAnswer<Changes>(urlOf("api/v1/changes", { since: since.value, limit: String(listed) }), "changes").data?.items ?? [];
+  const items = useAnswer<Changes>(urlOf("api/v1/changes", { since: since.value, limit: String(listed) }), "changes").data?.items;
+  if (!items) return <Awaited title="What changed" href={linkTo("changes")} />;
   return (
     <Card title={items.length > 0 ? "What changed" : "Nothing has changed"} tone="plain" href={linkTo("changes")}>
       {items.length === 0 && <p class="faint">No edit, rollout, breaker or agent in the last {since.value}.</p>}
@@ -160,7 +170,7 @@ function Latest() {
 /** Open: which breakers are open, and which endpoints kept out. */
 function Open() {
   const breakers = useBreakers();
-  if (!breakers) return null;
+  if (!breakers) return <Awaited title="Breakers" href={linkTo("destinations", "", { state: "open" })} />;
   const open = breakers.filter((t) => stateOf(t) === "open").length;
   const title =
     open > 0
@@ -186,7 +196,7 @@ export function Attention({ flows }: { flows: readonly Flow[] }) {
       <h2 id="attention" class="unseen">
         What needs attention
       </h2>
-      {c && <Signs of={c} />}
+      <div class="signs">{c && <Signs of={c} />}</div>
       <Open />
       <Failing flows={flows} />
       <Latest />

@@ -92,6 +92,10 @@ func Open(browser context.Context, address string, v View) (*Page, error) {
 		scheme = "dark"
 	}
 	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}
+	if err := chromedp.Do(p.ctx); err != nil { // the tab lives as long as the context that it is made with
+		p.end()
+		return nil, fmt.Errorf("open a tab: %w", err)
+	}
 	err := p.do(func(ctx context.Context) error {
 		return errors.Join(
 			call(ctx, log.Enable, cdp.Empty{}), call(ctx, network.Enable, network.EnableParams{}),

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-const out = join(here, "../internal/dashboard/assets/dist");
+const out = process.env.DASHBOARD_DIST ?? join(here, "../internal/dashboard/assets/dist");
 
 const common = {
   absWorkingDir: here,

@@ -115,8 +115,6 @@ const (
 // Reasons of PartiallyEnforced, and of each field in
 // status.destinations.notEnforced.
 const (
-	// ReasonNotYetSupported: this version of fairlead does not enforce it.
-	ReasonNotYetSupported = "NotYetSupported"
 	// ReasonEncrypted: the calls are encrypted by the pod, so that each
 	// connection is one call, and what happens inside cannot be seen; tls.mode
 	// Originate or Intercept can change that.

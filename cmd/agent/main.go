@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"fairlead.dev/fairlead/internal/agent"
+	"fairlead.dev/fairlead/internal/agent/onecall"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
 	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/cgroup"
@@ -28,6 +29,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "call" { // what kubectl fairlead trace runs beside a pod's containers
+		return onecall.Run(ctx, args[1:], os.Stdout)
+	}
 	var (
 		o     agent.Options
 		level slog.LevelVar

@@ -54,7 +54,7 @@ func TestEveryEntryConcernsAField(t *testing.T) {
 }
 
 func TestTheTableFindsWhatIsAmiss(t *testing.T) {
-	idle := []compile.Field{{Path: "timeouts.idle", Enforced: true}}
+	idle := []compile.Field{{Path: "timeouts.idle"}}
 	held := []declared{
 		{harness, "TestA", "timeouts.idle", http1, nil}, {harness, "TestB", "timeouts.idle", opaque, nil}, {harness, "TestD", "timeouts.idle", http2, nil},
 		{harness, "TestE", "timeouts.idle", grpc, nil},
@@ -66,15 +66,11 @@ func TestTheTableFindsWhatIsAmiss(t *testing.T) {
 		tests  []declared
 		want   string
 	}{
-		"nothing":             {idle, held, ""},
-		"a test is missing":   {idle, held[:1], "timeouts.idle is enforced and no test is declared for it in the driver opaque"},
-		"a field is unknown":  {idle, append(held[:4:4], declared{harness, "TestC", "timeouts.ilde", http1, nil}), "no enforced field"},
-		"a driver is unknown": {idle, append(held[:4:4], declared{harness, "TestC", "timeouts.idle", "http7", nil}), "no enforced field of the driver http7"},
-		"a field that is not enforced": {
-			append([]compile.Field{{Path: "retry.hedging.delay"}}, idle...),
-			append(held[:4:4], declared{harness, "TestC", "retry.hedging.delay", http1, nil}), "no enforced field",
-		},
-		"a field without a driver": {append([]compile.Field{{Path: "new.field", Enforced: true}}, idle...), held, "new.field is enforced, and concerns no driver"},
+		"nothing":                  {idle, held, ""},
+		"a test is missing":        {idle, held[:1], "timeouts.idle is enforced and no test is declared for it in the driver opaque"},
+		"a field is unknown":       {idle, append(held[:4:4], declared{harness, "TestC", "timeouts.ilde", http1, nil}), "no enforced field"},
+		"a driver is unknown":      {idle, append(held[:4:4], declared{harness, "TestC", "timeouts.idle", "http7", nil}), "no enforced field of the driver http7"},
+		"a field without a driver": {append([]compile.Field{{Path: "new.field"}}, idle...), held, "new.field is enforced, and concerns no driver"},
 		"one test for two drivers": {idle, append(held[:4:4], declared{harness, "TestA", "timeouts.idle", opaque, nil}), "declared for timeouts.idle twice"},
 		"a test that needs the field": {
 			idle, append(held[:4:4], declared{"internal/agent/call", "TestC", "timeouts.idle", http1, nil}), "can do without a field",

@@ -84,7 +84,6 @@ type protocolRow struct {
 const (
 	acts    = "yes"
 	actsNot = "–"
-	notYet  = "not by this version"
 )
 
 func protocolRowOf(f compile.Field) protocolRow {
@@ -99,11 +98,9 @@ func protocolRowOf(f compile.Field) protocolRow {
 	cells := make([]string, len(columns))
 	for i, c := range columns {
 		switch note, ok := beside[f.Path]; {
-		case !f.Enforced && i == 0:
-			cells[i] = notYet
 		case ok && i == 0:
 			cells[i] = note
-		case f.Enforced && !ok && c.acts(f, drivers):
+		case !ok && c.acts(f, drivers):
 			cells[i] = acts
 		default:
 			cells[i] = actsNot

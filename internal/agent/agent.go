@@ -24,6 +24,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/telemetry"
 	"fairlead.dev/fairlead/internal/agent/telemetry/flows"
 	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
+	"fairlead.dev/fairlead/internal/agent/telemetry/steps"
 	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
@@ -79,6 +80,7 @@ type Agent struct {
 	accessLog *telemetry.AccessLog
 	spans     *spans.Exporter // nil: nothing is traced
 	taps      *taps.Taps
+	traces    *steps.Traces
 	meter     *telemetry.Meter
 	pages     http.Handler
 }
@@ -139,6 +141,7 @@ func (a *Agent) newDataPlane() error {
 	if err != nil {
 		return err
 	}
+	a.traces = steps.New(a.proxy.Watches(), a.pod)
 	a.meter.Watch(telemetry.Sources{Stats: a.routes.Stats, Captures: a.captureState, Replay: a.proxy.ReplayMemory()})
 	a.pages, err = telemetry.Handler(telemetry.HandlerOptions{
 		Meter: a.meter, Ready: a.ready, Config: a.config, Endpoints: a.endpoints, Pages: a.livePages(), Profiling: a.opts.Profiling,

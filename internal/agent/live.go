@@ -32,6 +32,7 @@ func (a *Agent) livePages() map[string]http.HandlerFunc {
 		}),
 		liveapi.CapturePath: listed(a.opts.Node, func(*liveapi.Query, time.Time) []liveapi.Capture { return liveCaptures(a.capture.State()) }),
 		liveapi.TapPath:     a.taps.Handler(a.opts.Node),
+		liveapi.TracePath:   a.traces.Handler(a.opts.Node),
 	}
 }
 

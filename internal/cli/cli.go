@@ -15,9 +15,11 @@ import (
 	"fairlead.dev/fairlead/internal/cli/importer"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/run"
+	"fairlead.dev/fairlead/internal/cli/schema"
 	"fairlead.dev/fairlead/internal/cli/status"
 	"fairlead.dev/fairlead/internal/cli/tap"
 	"fairlead.dev/fairlead/internal/cli/top"
+	"fairlead.dev/fairlead/internal/cli/trace"
 )
 
 // New returns the command line, which reads and writes streams.
@@ -56,9 +58,10 @@ func commands(env *kube.Env) []*cobra.Command {
 		endpoints.New(env),
 		explain.New(env),
 		newVersion(env),
-		run.New(nil),
+		run.New(schema.New().Document),
 		status.New(env),
 		tap.New(env),
 		top.New(env),
+		trace.New(env),
 	}
 }

@@ -159,9 +159,11 @@ type Call struct {
 	HeadSeconds float64 `json:"headSeconds"`
 	TookSeconds float64 `json:"tookSeconds"`
 	// Attempts are those that were made, Tried what is known of each: of more than 12, the first 11 and the last.
-	Attempts int       `json:"attempts"`
-	Tried    []Attempt `json:"tried,omitempty"`
-	TraceID  string    `json:"traceId,omitempty"`
+	Attempts int `json:"attempts"`
+	// Watched: it was made by kubectl fairlead trace, and not by the pod's programs.
+	Watched bool      `json:"watched,omitempty"`
+	Tried   []Attempt `json:"tried,omitempty"`
+	TraceID string    `json:"traceId,omitempty"`
 }
 
 // Attempt is one attempt of a call.

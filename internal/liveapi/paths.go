@@ -8,6 +8,7 @@ const (
 	LimitsPath    = "/debug/v1/limits"
 	CapturePath   = "/debug/v1/capture"
 	TapPath       = "/debug/v1/tap"
+	TracePath     = "/debug/v1/trace"
 )
 
 // What the manager that leads answers.

@@ -106,7 +106,7 @@ func fullStatus() v1alpha1.PolicyStatus {
 			condition(v1alpha1.ConditionAccepted, v1alpha1.ReasonAccepted, "valid"),
 			condition(v1alpha1.ConditionProgrammed, v1alpha1.ReasonProgrammed, "3 of 3 nodes"),
 			condition(v1alpha1.ConditionReady, v1alpha1.ReasonReady, "in force on 3 nodes"),
-			condition(v1alpha1.ConditionPartiallyEnforced, v1alpha1.ReasonNotYetSupported, "retry.hedging"),
+			condition(v1alpha1.ConditionPartiallyEnforced, v1alpha1.ReasonEncrypted, "retry.hedging"),
 		},
 		ObservedGeneration: 1,
 		Mode:               v1alpha1.ModeEnforce,
@@ -115,7 +115,7 @@ func fullStatus() v1alpha1.PolicyStatus {
 			Failures: []v1alpha1.NodeFailure{{Node: "node1", Reason: "TooManyRules", Message: "out of memory"}}},
 		Destinations: []v1alpha1.DestinationStatus{{To: "warehouse/inventory:80", Protocol: v1alpha1.ProtocolHTTP, Endpoints: new(int32(2)), Ejected: new(int32(1)),
 			Breaker: v1alpha1.BreakerStateOpen, BreakerSince: &now, Enforced: v1alpha1.EnforcementPartial,
-			NotEnforced: []v1alpha1.NotEnforcedField{{Field: "retry.hedging", Reason: v1alpha1.ReasonNotYetSupported}}}},
+			NotEnforced: []v1alpha1.NotEnforcedField{{Field: "retry.hedging", Reason: v1alpha1.ReasonEncrypted}}}},
 		DestinationSummary: "warehouse/inventory:80",
 		Effective: &v1alpha1.EffectiveStatus{
 			OverriddenBy: []v1alpha1.PolicyReference{{Kind: v1alpha1.ClusterRetryPolicyKind, Name: "floor", Blocks: []string{"timeouts"}}}, MoreOverriddenBy: 1,

@@ -91,7 +91,7 @@ func visits() []visit {
 	hostile := strings.ToLower(generated.Script) + ".example:443"
 	return []visit{
 		{"overview", "#/overview", []string{"shop", "<img src=x"}},
-		{"policies", "#/policies", []string{"analytics/backend-0", "RefusedByNodes"}},
+		{"policies", "#/policies", []string{"billing/backend-1", "search/backend-0"}},
 		{"policy", "#/policy/shop/backend-1", []string{"timeouts.perTry", "RetryPolicy shop/backend-1", "slow-reports", "ClusterRetryPolicy base (default)"}},
 		{"cluster-policy", "#/policy/base", []string{"timeouts.connect", "ClusterRetryPolicy base (default)"}},
 		{"destinations", "#/destinations", []string{"shop/backend-0:80"}},

@@ -77,6 +77,7 @@ func newWorld(t *testing.T, host *netns.Host) *world {
 		check(t, w.node.Do(func() error { return os.WriteFile(path, []byte(value), 0o600) }))
 	}
 	w.shell(t, w.node, "ip route add unreachable "+unreachable.String()+"\nip route add default dev server0\nip -6 route add default dev server0")
+	w.sayAgain(t)
 	w.restore(t)
 	return w
 }

@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -71,14 +72,18 @@ func (a *agent) install(r *round, s *policy.Snapshot) {
 	}
 }
 
-// stop lets calls under way end.
+// stop lets calls under way end. As a node's agent does it serves the connections that were accepted before, and turns none of them away.
 func (a *agent) stop(r *round) {
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
-	defer cancel()
-	if err := a.proxy.Shutdown(ctx); err != nil {
+	served, drained := make(chan struct{}), make(chan struct{})
+	go func() { defer close(served); a.serves.Wait(); cancel() }()
+	go func() { defer close(drained); a.proxy.Drain(ctx) }()
+	<-drained
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		r.violation("connections are open %v after the agent was asked to stop", drain)
 	}
-	a.serves.Wait()
+	_ = a.proxy.Shutdown(ctx) // closes those at once
+	<-served
 	a.cancel()
 	a.runs.Wait()
 	if used := a.proxy.ReplayMemory().Used(); used != 0 {

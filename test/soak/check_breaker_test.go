@@ -126,7 +126,10 @@ func (r *receipt) maySucceed(a *account) bool {
 	if r.step.fault == abort || r.step.fault == breakEarly {
 		return false
 	}
-	return r.step.status < 500 || a.rpc && rpcStatus(r.step.status) != 14
+	if a.rpc { // a probe has succeeded with the first message, whatever status follows
+		return r.step.message() || rpcStatus(r.step.status) != 14
+	}
+	return r.step.status < 500 || r.step.status == 501 // which is no error of the server's to a breaker
 }
 
 // checkOpenings: a circuit is known to be closed when a call has succeeded while no failure can have counted. If it rejects a call later, it has opened since.
@@ -236,7 +239,7 @@ func (c *circuit) fewPass(rejected *account, end time.Time) bool {
 	}
 	slices.SortFunc(seen, time.Time.Compare)
 	for i, at := range seen {
-		periods := 1 + int((at.Sub(rejected.begun)+c.round.slack(rejected.begun, at))/c.shortest())
+		periods := 1 + int(at.Sub(rejected.begun)/c.shortest())
 		if i+1 > c.breaker.Probes*periods {
 			c.round.blame(rejected, "after it was rejected %d calls passed in %v, in which nothing can have closed the circuit; %d probes may pass at once, and it stays open for %v",
 				i+1, at.Sub(rejected.ended), c.breaker.Probes, c.shortest())

@@ -254,3 +254,27 @@ func (r *round) reject(i int) {
 	settings.Breaker = &policy.Breaker{}
 	r.answerItself(i, "circuit_open", 503)
 }
+
+// What may have closed a circuit is what a breaker takes for a success, which is less than a client does: 501 is no failure of the server's, and a probe has
+// succeeded with the first message of gRPC, whatever status follows.
+func TestWhatMayCloseACircuit(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rpc  bool
+		step step
+		want bool
+	}{
+		"an answer":                             {false, step{status: 200}, true},
+		"a failure":                             {false, step{status: 503}, false},
+		"what the server does not know":         {false, step{status: 501}, true},
+		"no answer":                             {false, step{status: 200, fault: abort}, false},
+		"an answer that breaks off":             {false, step{status: 200, fault: abortBody}, true},
+		"a status of gRPC alone":                {true, step{status: 503}, false},
+		"a message and then a status of gRPC":   {true, step{status: 503, pieces: 2}, true},
+		"a status of gRPC that is no failure":   {true, step{status: 404}, true},
+		"a stream that ends before its message": {true, step{status: 200, fault: breakEarly}, false},
+	} {
+		if got := (&receipt{step: tc.step}).maySucceed(&account{rpc: tc.rpc}); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}

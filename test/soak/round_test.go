@@ -47,7 +47,6 @@ type round struct {
 	// of the one that makes things happen
 	versions  []*version
 	restarts  int
-	stops     []time.Time // of agents, by the same
 	endpoints []netip.AddrPort
 }
 
@@ -184,7 +183,6 @@ func (r *round) happen(t *testing.T, rng *rand.Rand) {
 			r.install()
 		default:
 			r.restarts++
-			r.stops = append(r.stops, time.Now())
 			before := r.replace(startAgent(t, r, r.snapshot()))
 			stops.Go(func() { before.stop(r) })
 		}

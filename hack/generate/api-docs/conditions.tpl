@@ -35,8 +35,7 @@ is not accepted, its last good configuration stays in force.
 | | `RollingOut` | True | A rollout is under way. |
 | `Stalled` | the reason of `Accepted` or `Programmed` | True | Nothing will change until a person changes something; the message says what. |
 | `Conflicted` | `Conflicted` | True | As for `Accepted`. |
-| `PartiallyEnforced` | `NotYetSupported` | True | This version does not enforce some of the fields that are set; see [the list](operations.md#not-enforced-by-this-version). |
-| | `Encrypted` | True | Calls are encrypted by the pod, so what happens inside cannot be seen; `tls.mode` Originate or Intercept can change that. |
+| `PartiallyEnforced` | `Encrypted` | True | Calls are encrypted by the pod, so what happens inside cannot be seen; `tls.mode` Originate or Intercept can change that. |
 | | `OpaqueProtocol` | True | The protocol has no requests to tell apart. |
 | | `QUICSeen` | True | Pods call over QUIC (UDP port 443), which passes by; it may be calls of this destination. |
 | | `TLSNotTrusted` | True | Pods whose TLS is to be intercepted do not trust the egress CA: they end their handshakes, or are passed through after `tls.passthroughAfter` of them; see [tls.md](tls.md). |

@@ -59,6 +59,9 @@ func (c *Call) start(now time.Time, p resilience.Permit, a Action) Action {
 	if a.Start == Hedged {
 		c.attempts[a.Attempt].begun = c.offsetOf(now)
 	}
+	if c.Observer != nil {
+		c.observeStart(now, a.Attempt, a.Start)
+	}
 	if c.plan.Faults.strikes(now, c.plan.Random) {
 		return c.strike(now, a)
 	}
@@ -88,6 +91,7 @@ func (c *Call) place(now time.Time, id AttemptID, at netip.AddrPort) Action {
 	if !c.request.HasBody || t.hedged { // else it is armed when the body has been sent
 		c.armHedge(t.running)
 	}
+	c.note(now, Placed, id)
 	return c.carryOn()
 }
 
@@ -120,6 +124,7 @@ func (c *Call) requestWritten(now time.Time, id AttemptID) Action {
 		if c.request.HasBody { // else it has been armed
 			c.armHedge(written)
 		}
+		c.note(now, Sent, id)
 	}
 	return c.carryOn()
 }
@@ -178,6 +183,7 @@ func (c *Call) forwardedInterim(now time.Time, id AttemptID) Action {
 	}
 	c.bytesAccepted(id)
 	c.interim = true
+	c.note(now, Interim, id)
 	others := c.dismissLive(now, SetOf(id))
 	a := c.carryOn()
 	a.Cancel = others
@@ -247,7 +253,11 @@ func (c *Call) admitted(now time.Time) (resilience.Permit, bool) {
 	if c.plan.Breaker == nil {
 		return resilience.Permit{}, true
 	}
-	return c.plan.Breaker.Allow(now)
+	p, ok := c.plan.Breaker.Allow(now)
+	if c.Observer != nil {
+		c.observeBreaker(now, p.Probe(), ok)
+	}
+	return p, ok
 }
 
 // hold has an attempt hold another permit than it did.
@@ -306,6 +316,7 @@ func (c *Call) dismissLive(now time.Time, except AttemptSet) AttemptSet {
 		c.reached = c.reached || c.attempts[id].placed // the driver tells only of those that end by themselves whether they were sent
 		c.wasGivenUp(now, &c.attempts[id])
 		c.giveUp(now, &c.attempts[id])
+		c.note(now, Dismissed, id)
 	}
 	c.live &= except
 	c.hedgeAt = never

@@ -18,7 +18,9 @@ func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, await bool
 	t.pending = r.GRPCPending
 	v := result{class: classifyResponse(c.plan.Settings, r), response: r}
 	good := !v.failure && !v.retryable
+	c.noteResult(now, id, &v, OK)
 	if good && await && t.pending && !t.answered {
+		c.note(now, Held, id)
 		return c.awaitTrailers(now, t, r)
 	}
 	if good {
@@ -37,14 +39,20 @@ func (c *Call) responseHead(now time.Time, id AttemptID, r *Response, await bool
 		return a
 	}
 	c.returnPermit(now, t, v.breakerFails)
-	if c.live != SetOf(id) && v.retryable && !c.interim && !r.RequestUnfinished && !c.pushedBack(r) {
-		dropped := c.keep(id)
-		c.decideWithout(now, &v)
-		a := c.carryOn()
-		a.Keep, a.Cancel = true, dropped
-		return a
+	return c.notGoodEnough(now, id, &v)
+}
+
+// notGoodEnough keeps a response aside while other attempts are under way that may bring a better one, or decides what follows it.
+func (c *Call) notGoodEnough(now time.Time, id AttemptID, v *result) Action {
+	r := v.response
+	if c.live == SetOf(id) || !v.retryable || c.interim || r.RequestUnfinished || c.pushedBack(r) {
+		return c.badResponse(now, id, v)
 	}
-	return c.badResponse(now, id, &v)
+	dropped := c.keep(id)
+	c.decideWithout(now, v)
+	a := c.carryOn()
+	a.Keep, a.Cancel = true, dropped
+	return a
 }
 
 // answeredWith notes the statuses of a real response.
@@ -55,6 +63,7 @@ func (c *Call) answeredWith(status, grpc int) {
 // badResponse decides what follows a response that is not good enough, while no better one can be hoped for.
 func (c *Call) badResponse(now time.Time, id AttemptID, v *result) Action {
 	delay, no := c.decide(now, v)
+	c.noteDecision(now, v, delay, no)
 	dropped := c.keep(id)
 	var a Action
 	if no == NotNeeded {
@@ -123,6 +132,7 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 		return c.carryOn()
 	}
 	v := result{class: classifyFailure(c.plan.Settings, f, unsent), unsent: unsent}
+	c.noteResult(now, id, &v, f.Kind)
 	c.returnPermit(now, t, v.breakerFails)
 	return c.afterFailure(now, &v)
 }
@@ -139,6 +149,7 @@ func (c *Call) afterFailure(now time.Time, v *result) Action {
 // retryOrEnd has what failed tried again, or ends the call.
 func (c *Call) retryOrEnd(now time.Time, v *result) Action {
 	delay, no := c.decide(now, v)
+	c.noteDecision(now, v, delay, no)
 	if no != NotNeeded {
 		return c.end(now, no)
 	}
@@ -233,6 +244,7 @@ func (c *Call) fallBack(now time.Time, d RetryDecision) (a Action, ok bool) {
 		c.plan, c.route = c.own, 0
 		return Action{Cancel: others}, false
 	}
+	c.note(now, FallsBack, 0)
 	return c.start(now, p, Action{Start: FallbackStart, Cancel: others}), true
 }
 
@@ -297,6 +309,7 @@ func (c *Call) record(now time.Time, kind Kind, d RetryDecision) {
 	case c.request.GRPC:
 		c.outcome.GRPCStatus = kind.GRPCStatus()
 	}
+	c.noteEnd(now, Ends)
 }
 
 // success is the decision on a call whose response is good enough.
@@ -316,6 +329,7 @@ func (c *Call) finished(now time.Time, id AttemptID, e *End) {
 	if c.attempts[id].pending {
 		c.finishPending(now, id, e)
 	}
+	c.noteEnd(now, Finishes)
 	c.leave(now)
 }
 

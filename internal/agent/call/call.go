@@ -17,6 +17,8 @@ import (
 type Call struct {
 	// OnWake is what gates call to have Woken reported, from any goroutine; nil in a driver whose plans have no gates.
 	OnWake func()
+	// Observer gets every step of the call; nil: nobody wants to see them.
+	Observer Observer
 
 	life
 	attempts  [MaxAttempts]attempt // those in live and kept are valid
@@ -106,6 +108,9 @@ func (c *Call) open(now time.Time, p *Plan, r Request) {
 	c.bound(after(0, r.Timeout), LimitClient)
 	c.bound(after(0, t.MaxDuration), LimitMaxDuration)
 	c.replays = r.HasBody && (r.Refusable || c.methodAllows())
+	if c.Observer != nil {
+		c.observeBegin(now)
+	}
 }
 
 // bound has the call end at m, if something else does not end it sooner.

@@ -68,6 +68,7 @@ func (c *Call) strike(now time.Time, a Action) Action {
 	f, t := c.plan.Faults, &c.attempts[a.Attempt]
 	t.abort, t.start, t.avoid, t.fresh = f.Abort, a.Start, a.Avoid, a.Fresh
 	if f.Delay <= 0 {
+		c.note(now, Faulted, a.Attempt)
 		a.Do = Inject
 		return a
 	}
@@ -77,6 +78,7 @@ func (c *Call) strike(now time.Time, a Action) Action {
 	var limit Limit
 	t.perTry, limit = c.perTry()
 	t.bound(after(t.running, t.perTry), limit)
+	c.note(now, Faulted, a.Attempt)
 	if !c.request.HasBody {
 		c.armHedge(t.running)
 	}

@@ -20,6 +20,7 @@ func (c *Call) passGates(now time.Time) (a Action, passed bool) {
 		e := c.own.Gates[c.gates].Enter(now, c.waiter())
 		switch e.Verdict {
 		case resilience.Pass:
+			c.noteGate(now, GatePassed, 0)
 			c.asked = false
 			c.gates++
 			c.entered = c.offsetOf(now)
@@ -29,6 +30,7 @@ func (c *Call) passGates(now time.Time) (a Action, passed bool) {
 				c.until = c.offsetOf(e.Until)
 			}
 			passes := c.passes(&e)
+			c.noteGate(now, GateWaits, passes-c.offsetOf(now))
 			if c.deadline <= passes { // as in rule 3: what does not fit is not waited for
 				return c.limited(now, passes-c.offsetOf(now)), false
 			}
@@ -67,6 +69,7 @@ func (c *Call) passes(e *resilience.Entry) offset {
 // limited ends a call that a gate does not let in, and would after a time.
 func (c *Call) limited(now time.Time, retryAfter time.Duration) Action {
 	c.refusal = Refusal{Gate: c.gates, RetryAfter: retryAfter}
+	c.noteGate(now, GateRefuses, retryAfter)
 	return c.refuse(now, RateLimited)
 }
 

@@ -102,6 +102,7 @@ func (c *Call) startRetry(now time.Time) Action {
 		return c.end(now, Refused)
 	}
 	if !c.takeBudget(now, p) {
+		c.note(now, BudgetRefuses, 0)
 		return c.end(now, ByBudget)
 	}
 	c.retries++
@@ -122,17 +123,24 @@ func (c *Call) takeBudget(now time.Time, p resilience.Permit) bool {
 // hedge starts another attempt beside those under way, if everything allows it. If not, none is started later either.
 func (c *Call) hedge(now time.Time) Action {
 	c.hedgeAt = never
+	c.note(now, HedgeDue, 0)
 	full := c.live|c.kept == 1<<MaxAttempts-1
 	if full || !c.methodAllows() || c.skips() || c.interim || c.bodyGone() || c.route != 0 || c.retries >= c.plan.Settings.Retry.MaxRetries {
-		return c.carryOn()
+		return c.notHedged(now)
 	}
 	p, ok := c.admitted(now)
 	if !ok || !c.takeBudget(now, p) {
-		return c.carryOn()
+		return c.notHedged(now)
 	}
 	c.retries++
 	c.hedges++
 	return c.start(now, p, Action{Start: Hedged, Avoid: true, Fresh: c.repaired})
+}
+
+// notHedged goes on without another attempt.
+func (c *Call) notHedged(now time.Time) Action {
+	c.note(now, NoHedge, 0)
+	return c.carryOn()
 }
 
 // waitsForNone reports whether the attempt is given up if there is no place for it: a hedge, or one that a fault has held up until it became as one.
@@ -145,6 +153,7 @@ func (c *Call) unplaced(now time.Time, id AttemptID) Action {
 	if t == nil || t.placed || !t.waitsForNone() {
 		return c.carryOn()
 	}
+	c.note(now, Unplaced, id)
 	c.giveBack(t)
 	c.over(id)
 	if t.hedged {

@@ -35,7 +35,7 @@ func (s *Server) Listening(podUID string) (turn, done func()) {
 func (s *Server) pod(uid string) *podState {
 	pod := s.perPod[uid]
 	if pod == nil {
-		pod = &podState{share: drive.NewPodShare(drive.Shared{Replay: s.replay, Heads: s.heads, Turns: &s.turns}, s.events.Flooded)}
+		pod = &podState{share: drive.NewPodShare(drive.Shared{Replay: s.replay, Heads: s.heads, Turns: &s.turns, Watches: &s.watches}, s.events.Flooded)}
 		s.perPod[uid] = pod
 	}
 	return pod

@@ -98,6 +98,7 @@ type Server struct {
 	replay   *resilience.Memory
 	heads    *resilience.Memory
 	turns    turns.Turns
+	watches  drive.Watches
 	defaults policy.Settings // for what no policy governs
 	h1       *h1.Driver
 	h2       *h2.Driver
@@ -157,6 +158,9 @@ func New(o Options) (*Server, error) {
 	})
 	return s, nil
 }
+
+// Watches is where who wants to watch a call says so.
+func (s *Server) Watches() *drive.Watches { return &s.watches }
 
 func orDefault[T ~int | ~int64](v, otherwise T) T {
 	if v == 0 {

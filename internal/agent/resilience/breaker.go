@@ -211,16 +211,21 @@ func (b *Breaker) Done(now time.Time, p Permit, r Result) {
 		b.probed(now, r)
 		return
 	}
-	if b.record(now, r) && !b.forcedClosed(now) {
-		b.trip(now)
-	}
+	b.count(now, r)
 }
 
 // Note records the result of an attempt whose permit has gone back already. It counts while b is closed.
 func (b *Breaker) Note(now time.Time, r Result) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if stateOf(b.epoch.Load()) == Closed && b.record(now, r) && !b.forcedClosed(now) {
+	if stateOf(b.epoch.Load()) == Closed {
+		b.count(now, r)
+	}
+}
+
+// count takes a result in the closed state. While b is kept closed by hand nothing counts, so that it counts from the beginning when that is over.
+func (b *Breaker) count(now time.Time, r Result) {
+	if !b.forcedClosed(now) && b.record(now, r) {
 		b.trip(now)
 	}
 }
@@ -321,12 +326,22 @@ func (b *Breaker) enter(s State) {
 	b.consecutive, b.successes, b.probes = 0, 0, b.probes[:0]
 	b.epoch.Store((b.epoch.Load()>>2+1)<<2 | uint64(s))
 	if s == Closed {
+		b.shared.held = false
 		b.triggers.Store(newTriggers(&b.cfg))
-		b.quiet.Store(int64(forever))
+		b.quiet.Store(int64(b.quietAtFirst()))
 	}
 	if b.endpoint != nil {
 		b.endpoint.entered(s, b.openUntil)
 	}
+}
+
+// quietAtFirst is until when successes change nothing in a closed state that begins: for ever, or, while b is kept closed by hand, never, since they are
+// not to count.
+func (b *Breaker) quietAtFirst() time.Duration {
+	if !b.forced.Open && !b.forced.Until.IsZero() {
+		return 0
+	}
+	return forever
 }
 
 func later(a, b time.Time) time.Time {

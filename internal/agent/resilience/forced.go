@@ -59,7 +59,7 @@ func (b *Breaker) endForce(now time.Time) {
 
 // restart closes b, and it counts from the beginning.
 func (b *Breaker) restart() {
-	b.openFor, b.shared.held = 0, false
+	b.openFor = 0
 	b.enter(Closed)
 }
 

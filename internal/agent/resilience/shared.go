@@ -64,7 +64,7 @@ func (b *Breaker) Obey(now time.Time, v policy.BreakerVerdict) {
 		}
 	case policy.BreakerClose:
 		if !again {
-			b.shared.held, b.openFor = false, 0
+			b.openFor = 0
 			b.enter(Closed)
 		}
 	}

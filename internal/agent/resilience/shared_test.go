@@ -177,7 +177,11 @@ func TestForced(t *testing.T) {
 			t.Fatal("it opens though it is to stay closed")
 		}
 	}
-	if now = now.Add(time.Minute); !do(b, now, true) || do(b, now, true) {
+	now = now.Add(time.Minute)
+	if !do(b, now, true) || !do(b, now, true) {
+		t.Error("what failed while it was to stay closed counts afterwards")
+	}
+	if do(b, now, true) {
 		t.Error("it does not open by itself afterwards")
 	}
 	b.Force(now, Forced{Until: now.Add(time.Minute)})
@@ -188,6 +192,42 @@ func TestForced(t *testing.T) {
 	b.Force(now, Forced{})
 	if !do(b, now, false) {
 		t.Error("not closed when it is taken back")
+	}
+}
+
+// While a breaker is kept closed its windows count nothing, so that they are empty when that is over.
+func TestAForcedBreakerCountsFromTheBeginning(t *testing.T) {
+	b, _ := testBreaker(func(b *policy.Breaker) {
+		b.ConsecutiveFailures = 0
+		b.ErrorRate = &policy.ErrorRate{Percent: 50, MinimumRequests: 4, Window: time.Minute}
+	})
+	b.Force(t0, Forced{Until: t0.Add(time.Second)})
+	for i := range 30 {
+		do(b, t0.Add(time.Duration(i)*time.Millisecond), i%3 > 0)
+	}
+	now := t0.Add(time.Second)
+	for i, failed := range []bool{false, true, false, true} {
+		if !do(b, now, failed) {
+			t.Fatalf("rejected after %d calls", i)
+		}
+	}
+	if do(b, now, false) {
+		t.Error("two failures of four do not open it")
+	}
+}
+
+// A breaker that was kept open by the cluster, and was forgotten since nobody called, opens by itself as any other.
+func TestWhatTheClusterHeldIsForgotten(t *testing.T) {
+	b := sharedBreaker()
+	b.Obey(t0, policy.BreakerVerdict{Number: 1, Order: policy.BreakerOpen, For: time.Second, Hold: time.Second})
+	now := t0.Add(time.Hour)
+	for range 3 {
+		if !do(b, now, true) {
+			t.Fatal("it is still open")
+		}
+	}
+	if do(b, now, true) || b.OpenedBy(now) != ByNode {
+		t.Errorf("opened by %d", b.OpenedBy(now))
 	}
 }
 

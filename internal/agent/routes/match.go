@@ -174,7 +174,7 @@ func (m *requestMatch) matchesHead(h Head) bool {
 		}
 	}
 	for i := range m.headers {
-		if !h.AnyHeader(m.headers[i].name, &m.headers[i]) {
+		if !m.headers[i].isIn(h) {
 			return false
 		}
 	}

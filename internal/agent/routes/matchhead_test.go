@@ -56,7 +56,7 @@ func fits(m *policy.RequestMatch, q *Request, g *given) bool {
 		return false
 	}
 	for _, h := range m.Headers {
-		any := false
+		any, left := false, policy.MaxPatternInput
 		for _, f := range g.fields {
 			if !strings.EqualFold(f[0], h.Name) {
 				continue
@@ -69,7 +69,10 @@ func fits(m *policy.RequestMatch, q *Request, g *given) bool {
 			case policy.ValuePrefix:
 				any = any || strings.HasPrefix(f[1], h.Value)
 			case policy.ValueRegularExpression:
-				any = any || len(f[1]) <= policy.MaxPatternInput && whole(h.Value, f[1])
+				if len(f[1]) <= left {
+					left -= len(f[1]) + 1
+					any = any || whole(h.Value, f[1])
+				}
 			}
 		}
 		if !any {
@@ -164,6 +167,34 @@ func TestARequestIsLookedAtAsFarAsRulesGoByIt(t *testing.T) {
 	}
 	if got := route.Plan([]byte("GET"), []byte("/")).Rule; got != "" {
 		t.Errorf("a request of which no head is known is governed by rule %q", got)
+	}
+}
+
+// A client that repeats a field has no more text compared with a regular expression than one that sends it once.
+func TestRepeatedFieldsAreComparedInBounds(t *testing.T) {
+	m := policy.RequestMatch{Headers: []policy.RequestHeader{{Name: "x", Type: policy.ValueRegularExpression, Value: "a+|b"}}}
+	c, err := compileMatch(&m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		before [][2]string
+		fits   bool
+	}{
+		"others before it":       {slices.Repeat([][2]string{{"x", "c"}}, 100), true},
+		"one too long before it": {[][2]string{{"x", strings.Repeat("c", policy.MaxPatternInput+1)}}, true},
+		"a long one before it":   {[][2]string{{"x", strings.Repeat("c", policy.MaxPatternInput)}}, false},
+		"many before it":         {slices.Repeat([][2]string{{"x", "c"}}, policy.MaxPatternInput/2), false},
+		"many empty ones":        {slices.Repeat([][2]string{{"x", ""}}, policy.MaxPatternInput), false},
+	} {
+		q := &Request{Head: &given{fields: append(tc.before, [2]string{"x", "b"})}}
+		if got := c.matches(q); got != tc.fits {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	q := &Request{Head: &given{fields: [][2]string{{"x", strings.Repeat("a", policy.MaxPatternInput)}}}}
+	if !c.matches(q) {
+		t.Error("the longest text does not fit")
 	}
 }
 

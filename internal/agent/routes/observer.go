@@ -82,6 +82,8 @@ type Exchange struct {
 	Trace *Trace
 	// DryRun is what a dry run would have done with the call.
 	DryRun DryRun
+	// Watched: somebody has watched the call who has made it for that (kubectl fairlead trace).
+	Watched bool
 	// Method, Host and Path are the request's, for the access log alone; never labels. They are valid during CallDone.
 	Method, Host, Path []byte
 }

@@ -59,6 +59,20 @@ type Plan struct {
 // Recorder returns the observer's handle for the calls of the route.
 func (r *Route) Recorder() Recorder { return r.recorder }
 
+// Source is what the route was compiled from, which must not be changed.
+func (r *Route) Source() *policy.Binding { return r.source }
+
+// Destination is the concrete one that the route leads to: namespace/name:port of a Service, host:port, or address:port.
+func (r *Route) Destination() string { return r.entry.key.destination }
+
+// Gate names a limit of the plan's, by its place.
+func (p *Plan) Gate(i int) Detail {
+	if i < len(p.gateNames) {
+		return p.gateNames[i]
+	}
+	return NoDetail
+}
+
 // Refusal names what did not let a call in, if that is how it ended.
 func (p *Plan) Refusal(o *call.Outcome) Detail {
 	if o.Kind == call.BreakerOpen && p.Breaker != nil {

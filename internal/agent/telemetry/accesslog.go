@@ -64,6 +64,7 @@ type line struct {
 	original  netip.AddrPort
 	truncated bool
 	grpc      bool
+	watched   bool
 	detail    routes.Detail
 	dryRun    routes.DryRun
 	trace     tracing.TraceID
@@ -114,7 +115,7 @@ func (l *AccessLog) write(r *recorder, e *routes.Exchange) {
 	}
 	n.recorder, n.outcome, n.took = r, e.Outcome, e.Took
 	n.pod, n.rule, n.original, n.truncated, n.detail = e.Pod, e.Rule, e.Original, e.Outcome.Truncated, e.Detail
-	n.grpc, n.dryRun, n.trace = e.GRPC, e.DryRun, e.TraceID
+	n.grpc, n.watched, n.dryRun, n.trace = e.GRPC, e.Watched, e.DryRun, e.TraceID
 	n.attempts = append(n.attempts[:0], e.Attempts...)
 	l.end(n, e.Method, e.Host, e.Path)
 }
@@ -251,6 +252,9 @@ func (n *line) appendCall(to []slog.Attr) []slog.Attr {
 	}
 	if n.trace != (tracing.TraceID{}) {
 		to = append(to, slog.String("traceId", n.trace.String()))
+	}
+	if n.watched {
+		to = append(to, slog.Bool("watched", true))
 	}
 	if n.truncated {
 		to = append(to, slog.Bool("truncated", true))

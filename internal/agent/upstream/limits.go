@@ -9,6 +9,9 @@ func (p *Pool) grant(now time.Time, r *Request) (ok bool, evicted *Conn) {
 	if hc == nil {
 		return false, nil
 	}
+	if r.Choice != nil {
+		p.explain(now, r, hc)
+	}
 	r.to, r.state, r.conn, r.err = hc, granted, nil, nil
 	hc.host.outstanding.Add(1)
 	if !fresh && p.leaseReady(now, hc, r) || r.Multiplexed && hc.join(r) {

@@ -39,6 +39,8 @@ type Request struct {
 	// Endpoints says which are out and are left alone, as long as the pod can connect to others; nil: none are. Pool.TakePermit has the permit of the
 	// one that was chosen.
 	Endpoints *resilience.Endpoints
+	// Choice, if not nil, is filled in when the request is granted.
+	Choice *Choice
 	// Wake is called once when the request was parked and has been granted, possibly before Acquire has returned. It is called with the
 	// pool's lock held: it must do no more than to tell its owner, and must not call the pool. When Cancel or CancelParked has returned
 	// it is not called any more.

@@ -74,6 +74,9 @@ func (p *Pool) connector(r *Request) (transport.Connector, Security) {
 	if s != nil {
 		k.HandshakeTimeout = r.HandshakeTimeout
 		k.Handshake = func(_ context.Context, c *transport.Conn) error { return s.Handshake(c, r.carries()) }
+		if r.Choice != nil {
+			k.Handshake = r.Choice.timed(k.Handshake)
+		}
 	}
 	return k, s
 }

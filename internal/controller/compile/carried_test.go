@@ -193,7 +193,7 @@ func TestEveryValueOfEveryFieldIsCarried(t *testing.T) {
 		})
 	}
 	for _, f := range Fields() {
-		if f.Path == "to[].any" || slices.Contains(carriedElsewhere, f.Path) || !f.Enforced {
+		if f.Path == "to[].any" || slices.Contains(carriedElsewhere, f.Path) {
 			continue
 		}
 		block, _, _ := strings.Cut(f.Path, ".")

@@ -112,7 +112,6 @@ func DescribeUnenforced(fields []UnenforcedField) string {
 		destinations bool // it is about entries of to; else about other fields. Of some reasons there are only one or the other.
 		sentence     string
 	}{
-		{v1alpha1.ReasonNotYetSupported, false, "Not enforced by this version: %s."},
 		{v1alpha1.ReasonEncrypted, true, "Governed as whole connections where the calls are encrypted: %s."},
 		{v1alpha1.ReasonEncrypted, false, "Without effect where the calls are encrypted: %s."},
 		{v1alpha1.ReasonServiceAffinity, false, "Without effect, since each pod keeps its endpoint, as the Service's sessionAffinity asks: %s."},

@@ -19,67 +19,13 @@ type UnenforcedField struct {
 	Target int
 }
 
-// enforced lists every field that agents act on, by its path below spec. Fields in rules and below defaults and overrides are
-// listed without that prefix. A test compares the tables with Fields, so that a new field must be entered in one of them.
-var enforced = strings.Fields(`
-	rules[].name rules[].match[].methods rules[].match[].path.type rules[].match[].path.value
-	rules[].match[].grpc.service rules[].match[].grpc.method rules[].match[].host
-	rules[].match[].headers[].name rules[].match[].headers[].type rules[].match[].headers[].value
-	timeouts.connect timeouts.tlsHandshake timeouts.perTry timeouts.responseHeader timeouts.idle timeouts.read timeouts.write timeouts.overall
-	timeouts.maxDuration timeouts.adaptive.mode timeouts.adaptive.min timeouts.adaptive.max timeouts.adaptive.deviations timeouts.adaptive.window
-	retry.maxRetries retry.when retry.statusCodes retry.responseHeaders[].name retry.responseHeaders[].value retry.grpcStatuses
-	retry.overrides[].when retry.overrides[].statusCodes retry.overrides[].grpcStatuses retry.overrides[].maxRetries
-	retry.overrides[].backoff.strategy retry.overrides[].backoff.initialInterval retry.overrides[].backoff.maxInterval
-	retry.overrides[].backoff.multiplier retry.overrides[].backoff.jitter retry.overrides[].backoff.jitterPercent
-	retry.backoff.strategy retry.backoff.initialInterval retry.backoff.maxInterval
-	retry.backoff.multiplier retry.backoff.jitter retry.backoff.jitterPercent
-	retry.retryAfter.honor retry.retryAfter.max
-	retry.idempotency.mode retry.idempotency.keyHeader retry.idempotency.generateKey
-	retry.budget.percent retry.budget.minRetriesPerSecond retry.budget.window
-	retry.body.maxBytes retry.avoidPreviousEndpoints retry.hedging.delay retry.hedging.percentile retry.hedging.maxHedges
-	retry.alreadyRetried
-	connectionPool.maxConnections connectionPool.maxConnectionsPerEndpoint connectionPool.maxIdlePerEndpoint
-	connectionPool.idleTimeout connectionPool.maxLifetime connectionPool.maxRequestsPerConnection
-	connectionPool.maxPending connectionPool.pendingTimeout
-	connectionPool.http2.maxConcurrentStreams connectionPool.http2.pingInterval connectionPool.http2.pingTimeout
-	connectionPool.tcpKeepAlive.idle connectionPool.tcpKeepAlive.interval connectionPool.tcpKeepAlive.probes
-	circuitBreaker.mode circuitBreaker.consecutiveFailures
-	circuitBreaker.errorRate.percent circuitBreaker.errorRate.minimumRequests circuitBreaker.errorRate.window
-	circuitBreaker.slowCalls.threshold circuitBreaker.slowCalls.percent circuitBreaker.slowCalls.minimumRequests
-	circuitBreaker.slowCalls.window
-	circuitBreaker.failures.when circuitBreaker.failures.statusCodes circuitBreaker.failures.grpcStatuses
-	circuitBreaker.open.duration circuitBreaker.open.maxDuration circuitBreaker.open.jitterPercent
-	circuitBreaker.halfOpen.probes circuitBreaker.halfOpen.successesToClose circuitBreaker.scope circuitBreaker.maxEjectedPercent
-	circuitBreaker.sharing
-	rateLimit.mode rateLimit.requests rateLimit.per rateLimit.burst rateLimit.scope rateLimit.onLimit rateLimit.maxWait
-	concurrency.mode concurrency.max concurrency.adaptive.min concurrency.adaptive.max
-	concurrency.maxQueued concurrency.maxWait concurrency.scope
-	fallback.mode fallback.when fallback.response.statusCode fallback.response.headers[].name fallback.response.headers[].value
-	fallback.response.body fallback.destination.service.name fallback.destination.service.namespace fallback.destination.service.port
-	fallback.destination.host fallback.destination.port
-	faults.mode faults.until faults.percent faults.delay.duration faults.delay.jitterPercent
-	faults.abort.type faults.abort.statusCode faults.abort.grpcStatus
-	loadBalancing.policy failurePolicy udp443 observability.accessLog observability.tracing.samplePercent observability.requestHeaders.attempt
-	mode podSelector namespaceSelector
-	rollout.percent rollout.observe rollout.abortOn.successRateDropPercent
-	to[].service.name to[].service.namespace to[].service.port to[].host to[].ports
-	to[].via.proxy to[].via.mode to[].via.credentialsRef.name
-	to[].cidr.block to[].cidr.except to[].cidr.ports to[].any
-	to[].tls.mode to[].tls.sni to[].tls.port to[].tls.clientCertificateRef.name to[].tls.passthroughAfter
-	to[].tls.caBundleRef.kind to[].tls.caBundleRef.name to[].tls.caBundleRef.key
-`)
-
-// enforcedValues lists the values of fields that agents act on only with those values.
+// enforcedValues lists the values of fields that make agents understand calls, where others have them pass connections through.
 var enforcedValues = map[string][]string{
 	"to[].protocol":      {"Auto", "HTTP", "HTTP2", "GRPC"},
 	"to[].cidr.protocol": {"Auto", "HTTP", "HTTP2", "GRPC"},
 }
 
-// notEnforced lists the fields that agents do not act on: none at present. An entry stands for itself and everything below it, and is shown as it
-// stands here.
-var notEnforced []string
-
-// UnenforcedFields lists the fields of src that are set and not enforced, in the order of the API's fields, each once.
+// UnenforcedFields lists the fields of src that are set and have nothing to act on, in the order of the API's fields, each once.
 func UnenforcedFields(src *Source) []UnenforcedField {
 	u := unenforced{seen: map[fieldOf]bool{}}
 	if src.Mode == v1alpha1.ModeDryRun {
@@ -90,9 +36,6 @@ func UnenforcedFields(src *Source) []UnenforcedField {
 		if reason := passedThrough(&src.To[i]); reason != "" {
 			u.withoutRequests(src, i, reason)
 		}
-	}
-	if src.Body != nil {
-		u.body(src)
 	}
 	return u.list
 }
@@ -114,37 +57,6 @@ func (u *unenforced) add(f UnenforcedField) {
 		u.seen[of] = true
 		u.list = append(u.list, f)
 	}
-}
-
-func enforcedValue(field, value string) bool {
-	values, limited := enforcedValues[field]
-	if !limited {
-		return true
-	}
-	for _, v := range values {
-		if v == value {
-			return true
-		}
-	}
-	return false
-}
-
-// body adds the fields in the blocks and in the rules.
-func (u *unenforced) body(src *Source) {
-	visit := func(l leaf) {
-		if entry, ok := unenforcedEntry(l); ok {
-			u.add(UnenforcedField{src.field(shown(l.shown, entry)), v1alpha1.ReasonNotYetSupported, -1})
-		}
-	}
-	walk(leaf{}, reflect.ValueOf(src.Body).Elem(), visit)
-}
-
-// unenforcedEntry returns the entry of the table that says a leaf which is set is not enforced.
-func unenforcedEntry(l leaf) (string, bool) {
-	if l.value != "" && !enforcedValue(l.path, l.value) {
-		return l.path, true
-	}
-	return entryOf(notEnforced, l.path)
 }
 
 // entryOf returns the entry of a table that stands for a path.

@@ -1,52 +1,12 @@
 package compile
 
 import (
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 )
-
-func TestEveryFieldIsEitherEnforcedOrListed(t *testing.T) {
-	var leaves []string
-	for _, f := range Fields() {
-		leaves = append(leaves, f.Path)
-		var lists []string
-		if slices.Contains(enforced, f.Path) {
-			lists = append(lists, "enforced")
-		}
-		if _, ok := enforcedValues[f.Path]; ok {
-			lists = append(lists, "enforcedValues")
-		}
-		if _, ok := unenforcedEntry(leaf{path: f.Path}); ok {
-			lists = append(lists, "notEnforced")
-		}
-		if len(lists) != 1 {
-			t.Errorf("field %s is in %v, want it in exactly one list of enforced.go", f.Path, lists)
-		}
-		if f.Enforced == slices.Contains(lists, "notEnforced") {
-			t.Errorf("field %s is called enforced: %v, and is in %v", f.Path, f.Enforced, lists)
-		}
-	}
-	known := func(entry string) bool {
-		return slices.ContainsFunc(leaves, func(l string) bool {
-			return l == entry || strings.HasPrefix(l, entry+".") || strings.HasPrefix(l, entry+"[")
-		})
-	}
-	for _, e := range slices.Concat(enforced, notEnforced) {
-		if !known(e) {
-			t.Errorf("enforced.go lists %s, which is no field of the API", e)
-		}
-	}
-	for e := range enforcedValues {
-		if !known(e) {
-			t.Errorf("enforced.go lists %s, which is no field of the API", e)
-		}
-	}
-}
 
 func TestUnenforcedFields(t *testing.T) {
 	observability := &v1alpha1.Observability{Tracing: &v1alpha1.Tracing{SamplePercent: i32(1)}}
@@ -106,12 +66,12 @@ func TestUnenforcedFields(t *testing.T) {
 
 func TestDescribeUnenforcedGroupsByReason(t *testing.T) {
 	got := DescribeUnenforced([]UnenforcedField{
-		{"retry.hedging", v1alpha1.ReasonNotYetSupported, -1}, {"to[0].host", v1alpha1.ReasonEncrypted, 0},
-		{"rateLimit", v1alpha1.ReasonNotYetSupported, -1}, {"to[1].tls.mode", v1alpha1.ReasonNotYetSupported, 1}, {"rules", v1alpha1.ReasonEncrypted, 0},
+		{"retry.hedging", v1alpha1.ReasonNotInDryRun, -1}, {"to[0].host", v1alpha1.ReasonEncrypted, 0},
+		{"rateLimit", v1alpha1.ReasonNotInDryRun, -1}, {"rules", v1alpha1.ReasonEncrypted, 0},
 		{"rules", v1alpha1.ReasonOpaqueProtocol, 2},
 	})
-	want := "Not enforced by this version: retry.hedging, rateLimit, to[1].tls.mode. Governed as whole connections where the calls are encrypted: to[0].host. " +
-		"Without effect where the calls are encrypted: rules. Without effect where there are no requests: rules."
+	want := "Governed as whole connections where the calls are encrypted: to[0].host. Without effect where the calls are encrypted: rules. " +
+		"A dry run cannot say what would come of retry.hedging, rateLimit. Without effect where there are no requests: rules."
 	if got != want {
 		t.Errorf("got %q", got)
 	}

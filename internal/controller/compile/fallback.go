@@ -28,7 +28,8 @@ func fallbackOf(in *v1alpha1.Fallback) *policy.Fallback {
 	}
 	f.Response = &policy.FallbackResponse{Status: int(in.Response.StatusCode), Body: in.Response.Body}
 	for _, h := range in.Response.Headers {
-		f.Response.Headers = append(f.Response.Headers, policy.HeaderField{Name: string(h.Name), Value: h.Value})
+		// Whitespace around a value is no part of it (RFC 9110 section 5.5), and makes a field of HTTP/2 malformed (RFC 9113 section 8.2.1).
+		f.Response.Headers = append(f.Response.Headers, policy.HeaderField{Name: string(h.Name), Value: strings.Trim(h.Value, " \t")})
 	}
 	return f
 }

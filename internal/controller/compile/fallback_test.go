@@ -23,6 +23,15 @@ func backupsOf(p *policy.Profile) (out []policy.Target) {
 	return out
 }
 
+// Whitespace around the value of a field is left out, in which no version of HTTP may have it.
+func TestFallbackFieldsAreTrimmed(t *testing.T) {
+	f := fallbackOf(body(t, "fallback: {response: {statusCode: 200, headers: [{name: A, value: ' a b\t'}, {name: B, value: ' '}]}}").Fallback)
+	want := []policy.HeaderField{{Name: "A", Value: "a b"}, {Name: "B"}}
+	if diff := cmp.Diff(want, f.Response.Headers); diff != "" {
+		t.Error(diff)
+	}
+}
+
 const inRule = `rules: [{name: slow, match: [{methods: [GET]}], fallback: {destination: {service: {name: inventory, namespace: warehouse, port: metrics}}}}]`
 
 // What calls fall back on is resolved: namespaces, and ports by their numbers.

@@ -17,8 +17,6 @@ type Field struct {
 	// Path is its place below spec, with [] behind the name of a list of blocks: retry.overrides[].when. What can stand in a rule or below
 	// defaults and overrides is listed once, without that prefix.
 	Path string
-	// Enforced says that agents act on it.
-	Enforced bool
 	// Values are those that agents act on, if others are valid too; nil if they act on all.
 	Values []string
 }
@@ -40,8 +38,7 @@ func Fields() []Field {
 }
 
 func fieldAt(path string) Field {
-	values, some := enforcedValues[path]
-	return Field{Path: path, Enforced: some || slices.Contains(enforced, path), Values: slices.Clone(values)}
+	return Field{Path: path, Values: slices.Clone(enforcedValues[path])}
 }
 
 // fieldPaths lists the paths of the fields below t.

@@ -31,18 +31,3 @@ func TestFieldsAreThoseOfTheCRDs(t *testing.T) {
 		t.Errorf("fields (-in the CRDs +listed):\n%s", diff)
 	}
 }
-
-func TestFieldsSayWhichValuesAreEnforced(t *testing.T) {
-	for _, f := range Fields() {
-		switch f.Path {
-		case "rateLimit.scope":
-			if !f.Enforced || f.Values != nil {
-				t.Errorf("%+v", f)
-			}
-		case "retry.maxRetries":
-			if !f.Enforced || f.Values != nil {
-				t.Errorf("%+v", f)
-			}
-		}
-	}
-}

@@ -112,6 +112,10 @@ func TestWarnings(t *testing.T) {
 			give: `{timeouts: {perTry: 4s, overall: 10s}, retry: {maxRetries: 2, backoff: {initialInterval: 100ms}}}`,
 			want: []string{"3 attempts of timeouts.perTry 4s with their backoff can take 12.3s, longer than timeouts.overall 10s: later retries will not start."},
 		},
+		"waits that grow beyond all bounds": {
+			give: `{timeouts: {perTry: 1s, overall: 1m}, retry: {maxRetries: 10, backoff: {initialInterval: 10s, maxInterval: 10s, multiplier: "10"}}}`,
+			want: []string{"11 attempts of timeouts.perTry 1s with their backoff can take 1m51s, longer than timeouts.overall 1m0s: later retries will not start."},
+		},
 		"only in a rule": {
 			give: `{timeouts: {perTry: 1s, overall: 10s}, rules: [{name: r, match: [{methods: [GET]}], retry: {budget: {percent: 0, minRetriesPerSecond: 0}}}]}`,
 			want: []string{"Rule r: retry.budget allows no retries at all, so retry.maxRetries 2 never counts."},

@@ -7,7 +7,7 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 )
 
-// requestFields lists the fields that are about requests, or TLS of the agent's own, by their paths as in notEnforced. Where connections are
+// requestFields lists the fields that are about requests, or TLS of the agent's own, by their paths as in Field: an entry stands for itself and everything below it. Where connections are
 // passed through as they are, encrypted or of another protocol, there is nothing that they could act on. A test compares them with what tests hold for such connections.
 var requestFields = strings.Fields(`
 	rules

@@ -19,6 +19,7 @@ func Warnings(src *Source) []string {
 	findsNames := src.findsNames()
 	warnings := append(blockWarnings("", src.Body, findsNames), grpcWarnings(src.Body)...)
 	warnings = append(warnings, endpointWarnings(src)...)
+	warnings = append(warnings, rolloutWarnings(src)...)
 	warnings = append(warnings, matchWarnings(src)...)
 	warnings = append(warnings, protectionWarnings("", src, src.Body)...)
 	for i := range src.Body.Rules {
@@ -130,7 +131,7 @@ func attemptsNeed(s *policy.Settings) time.Duration {
 	b := &s.Retry.Backoff
 	wait := float64(b.Initial)
 	for n := 1; n <= s.Retry.MaxRetries; n++ {
-		need += min(time.Duration(wait), b.Max) + s.Timeouts.PerTry
+		need += time.Duration(min(wait, float64(b.Max))) + s.Timeouts.PerTry
 		switch b.Strategy {
 		case policy.Exponential:
 			wait *= b.Multiplier

@@ -40,21 +40,8 @@ func readyCondition(v *index.View, agents *Reports, accepted, programmed metav1.
 // PartiallyEnforced names them all.
 func reservations(v *index.View, agents *Reports) string {
 	f := &agents.Figures
-	var missing []string
-	var others []compile.UnenforcedField
-	for _, g := range v.Unenforced {
-		if g.Reason == v1alpha1.ReasonNotYetSupported {
-			missing = append(missing, g.Field)
-		} else if len(others) < 3 {
-			others = append(others, g)
-		}
-	}
-	s := "."
-	if len(missing) > 0 {
-		s = fmt.Sprintf(", except %s, which this version does not enforce.", listSome(missing))
-	}
-	sentences := append([]string{s}, compile.DescribeUnenforced(others), hostNetworkSentence(v), describeProblems(f.Problems),
-		describeLeftOut(lackingFor(v, &agents.Rollout)), noEndpointsSentence(v), v.Bounds.BelowNodes(agents.Rollout.Desired), ejectsNoneSentence(v), tlsSentence(v, f), olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
+	sentences := append([]string{"."}, compile.DescribeUnenforced(v.Unenforced[:min(len(v.Unenforced), 3)]), hostNetworkSentence(v), describeProblems(f.Problems),
+		describeLeftOut(lackingFor(v, &agents.Rollout)), noEndpointsSentence(v), v.Bounds.BelowNodes(agents.Rollout.Desired), v.Bounds.OneNode(agents.Rollout.Desired), ejectsNoneSentence(v), tlsSentence(v, f), olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
 	sentences = slices.DeleteFunc(slices.Concat(sentences, v.Remarks, v.Warnings), func(s string) bool { return s == "" })
 	return strings.Join(sentences, " ")
 }

@@ -105,13 +105,13 @@ func TestConditions(t *testing.T) {
 		}},
 		"warnings and gaps": {with(func(v *index.View) {
 			v.Warnings, v.HostNetworkPods = []string{"Odd."}, 2
-			v.Unenforced = []compile.UnenforcedField{notYet("rateLimit")}
+			v.Unenforced = []compile.UnenforcedField{opaque("rules")}
 		}), distribute.Rollout{Desired: 2, Programmed: 2}, []string{
 			"Accepted True AcceptedWithWarnings: Odd.",
 			"Programmed True Programmed: All 2 nodes have it (generation 3).",
-			"Ready True Ready: In force for 5 pods on 2 nodes, except rateLimit, which this version does not enforce. " +
+			"Ready True Ready: In force for 5 pods on 2 nodes. Without effect where there are no requests: rules. " +
 				"Selects 2 pods on the host's network in vain. Odd.",
-			"PartiallyEnforced True Several: Not enforced by this version: rateLimit. Selects 2 pods on the host's network in vain.",
+			"PartiallyEnforced True Several: Without effect where there are no requests: rules. Selects 2 pods on the host's network in vain.",
 		}},
 	}
 	for name, tc := range tests {
@@ -133,8 +133,8 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-func notYet(field string) compile.UnenforcedField {
-	return compile.UnenforcedField{Field: field, Reason: v1alpha1.ReasonNotYetSupported, Target: -1}
+func opaque(field string) compile.UnenforcedField {
+	return compile.UnenforcedField{Field: field, Reason: v1alpha1.ReasonOpaqueProtocol, Target: 0}
 }
 
 // The message of Ready is the column MESSAGE: whoever reads nothing else must not take for in force what is not.
@@ -146,14 +146,12 @@ func TestReadySaysWhatIsNotInForce(t *testing.T) {
 		notes []string
 		want  string
 	}{
-		"two fields": {1, []compile.UnenforcedField{notYet("rateLimit"), notYet("fallback")}, nil,
-			"In force for 1 pod on 1 node, except rateLimit and fallback, which this version does not enforce."},
-		"three fields": {1, []compile.UnenforcedField{notYet("a"), notYet("b"), notYet("c")}, nil,
-			"In force for 1 pod on 1 node, except a, b and c, which this version does not enforce."},
-		"many fields": {1, []compile.UnenforcedField{notYet("a"), notYet("b"), notYet("c"), notYet("d"), notYet("e")}, nil,
-			"In force for 1 pod on 1 node, except a, b, c and 2 more, which this version does not enforce."},
-		"no pods": {0, []compile.UnenforcedField{notYet("rateLimit")}, nil,
-			"In force, but no running pod is selected, except rateLimit, which this version does not enforce."},
+		"three fields": {1, []compile.UnenforcedField{opaque("a"), opaque("b"), opaque("c")}, nil,
+			"In force for 1 pod on 1 node. Without effect where there are no requests: a, b, c."},
+		"many fields, of which PartiallyEnforced names the others": {1, []compile.UnenforcedField{opaque("a"), opaque("b"), opaque("c"), opaque("d")}, nil,
+			"In force for 1 pod on 1 node. Without effect where there are no requests: a, b, c."},
+		"no pods": {0, []compile.UnenforcedField{opaque("rules")}, nil,
+			"In force, but no running pod is selected. Without effect where there are no requests: rules."},
 		"encrypted calls and a warning": {1, []compile.UnenforcedField{encrypted}, []string{"Odd."},
 			"In force for 1 pod on 1 node. Governed as whole connections where the calls are encrypted: to[0].host. Odd."},
 	}

@@ -22,6 +22,9 @@ func Ask(r *upstream.Request, a call.Action, c *call.Call, to netip.AddrPort, pi
 	if a.Avoid {
 		r.Avoid = c.Endpoints()
 	}
+	if r.Choice = nil; c.Observer != nil {
+		r.Choice = &upstream.Choice{}
+	}
 }
 
 // HoldPermit has an attempt hold the permit of the endpoint that its request was granted.
@@ -54,15 +57,14 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 			x.cancelSlot()
 			return upstream.Lease{}, x.Call.Unplaced(x.Now, a.Attempt)
 		}
+		ObserveQueued(&x.Call, x.Now, a.Attempt)
 		if next, ok := x.queue(p, a); !ok {
 			return upstream.Lease{}, next
 		}
 		answer, l = pool.Redeem(x.Now, t)
 	case upstream.Joined, upstream.Failed: // which are for multiplexed requests
 	}
-	x.PlacedAt = x.Now
-	HoldPermit(&x.Call, a.Attempt, pool, t)
-	placed := x.Call.Placed(x.Now, a.Attempt, t.Host().Addr())
+	placed := x.placed(a, pool, l)
 	if answer == upstream.Ready {
 		return l, call.Action{}
 	}
@@ -71,6 +73,16 @@ func (x *Exchange) place(p Protocol, a call.Action) (upstream.Lease, call.Action
 		until = x.Call.AttemptDeadline(a.Attempt)
 	}
 	return x.dial(a, until)
+}
+
+// placed reports that an attempt has its place, on a connection or, if l is zero, for a new one.
+func (x *Exchange) placed(a call.Action, pool *upstream.Pool, l upstream.Lease) call.Action {
+	t := &x.slot
+	x.PlacedAt = x.Now
+	HoldPermit(&x.Call, a.Attempt, pool, t)
+	placed := x.Call.Placed(x.Now, a.Attempt, t.Host().Addr())
+	ObserveChosen(&x.Call, x.Now, a.Attempt, t, l)
+	return placed
 }
 
 // AcquireBeside gets a connection for a hedge, without waiting: a request of its own asks for it. dial: a new one has to be made. ok is false if there is no

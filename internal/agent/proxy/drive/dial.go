@@ -82,6 +82,7 @@ func (x *Exchange) dial(a call.Action, until time.Time) (l upstream.Lease, next 
 	HoldPermit(&x.Call, a.Attempt, d.Pool, d.Request)
 	if err == nil {
 		x.Call.Reached(a.Attempt, l.Peer())
+		ObserveConnected(&x.Call, x.Now, a.Attempt, d.Request, Made{l, x.Now.Sub(d.Now)})
 		return l, call.Action{}
 	}
 	there.Raise()

@@ -50,6 +50,7 @@ func (x *Exchange) find(a call.Action) (next call.Action, ok bool) {
 }
 
 func (x *Exchange) lookUp(a call.Action, wait time.Duration) (next call.Action, ok bool) {
+	ObserveLookup(&x.Call, x.Now, a.Attempt)
 	there := NewWhileThere(x.Client, Earlier(a.Until, x.Now.Add(wait)), context.DeadlineExceeded)
 	x.AttemptRoute().FindAddresses(there)
 	there.Stop()

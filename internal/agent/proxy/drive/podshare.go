@@ -10,6 +10,8 @@ type Shared struct {
 	// Replay is for bodies that are kept for another attempt, Heads for heads of HTTP/1 that are larger than most.
 	Replay, Heads *resilience.Memory
 	Turns         *turns.Turns
+	// Watches is where calls look whether somebody wants to watch one; nil: nobody does.
+	Watches *Watches
 }
 
 // PodShare is one pod's part of that.
@@ -20,13 +22,15 @@ type PodShare struct {
 	// Turns are its turns at the processors. Turn is Turns.Enter.
 	Turns *turns.Pod
 	Turn  func()
+	// Watches is Shared.Watches.
+	Watches *Watches
 }
 
 // NewPodShare returns the part of one more pod. flooded is called when its memory does not suffice for a head; it must not block.
 func NewPodShare(of Shared, flooded func(Side, Flood)) *PodShare {
 	heads, pod := of.Heads.Share(), of.Turns.Pod()
 	return &PodShare{
-		Replay: of.Replay.Share(), Requests: HeadMemory{heads, ClientSide, flooded}, Responses: HeadMemory{heads, ServerSide, flooded}, Turns: pod, Turn: pod.Enter,
+		Replay: of.Replay.Share(), Requests: HeadMemory{heads, ClientSide, flooded}, Responses: HeadMemory{heads, ServerSide, flooded}, Turns: pod, Turn: pod.Enter, Watches: of.Watches,
 	}
 }
 

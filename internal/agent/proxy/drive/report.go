@@ -18,6 +18,7 @@ type Record struct {
 	last routes.Attempt   // on its way to a recorder: in here, so that nothing is allocated for it
 	past []routes.Attempt // those of the call that have ended
 
+	watched *watched   // nil: nobody watches the call
 	trace   *traced    // nil: none of its calls has been traced
 	parents fieldCount // its own fields of a trace: in here for the same reason
 }
@@ -25,6 +26,7 @@ type Record struct {
 // Reset forgets the call.
 func (r *Record) Reset() {
 	r.past, r.Detail = r.past[:0], routes.NoDetail
+	r.watched = nil
 	r.endTrace()
 }
 
@@ -39,6 +41,9 @@ func (r *Record) Ended(to routes.Recorder, id call.AttemptID, a routes.Attempt) 
 	r.past = append(r.past, a)
 	if r.Traced() {
 		r.trace.attemptEnded(id, a.Took)
+	}
+	if r.watched != nil {
+		r.watched.attemptEnded(id, &r.last)
 	}
 }
 
@@ -149,6 +154,9 @@ func (r *Record) Report(to routes.Recorder, e *routes.Exchange, d Done) {
 	e.DryRun = d.Plan.DryRunOf(d.Call)
 	if e.DryRun.Detail == routes.NoDetail {
 		e.DryRun.Detail = DetailOfLimit(e.DryRun.Limit)
+	}
+	if e.Watched = false; r.watched != nil {
+		r.watched.ended(e)
 	}
 	to.CallDone(e)
 	e.Method, e.Host, e.Path, e.Attempts, e.Trace = nil, nil, nil, nil, nil

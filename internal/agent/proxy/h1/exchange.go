@@ -176,6 +176,7 @@ func (x *exchange) callRequest() call.Request {
 	}
 	x.before = drive.AttemptsBefore(x.Plan, q, false)
 	x.BeginTrace(x.Now, x.Plan, &x.Call, q)
+	x.Watch(q, false)
 	return call.Request{
 		Method: q.Class, HasBody: q.Framing != http1.NoBody, Keyed: keyed, Tunnel: q.Connect, Retried: x.before > 0,
 		ShadowKeyed: drive.ShadowKeyed(x.Plan, q, q.Class, q.Connect),

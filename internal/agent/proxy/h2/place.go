@@ -14,6 +14,7 @@ import (
 func (s *Session) place(x *stream, a call.Action, b *batch) (next call.Action, waits bool) {
 	x.action = a
 	if wait, unknown := drive.Unknown(x.governing, &x.owner().call, x.keepsAddress(), a, s.now); unknown {
+		drive.ObserveLookup(&x.owner().call, s.now, a.Attempt)
 		s.find(x, wait)
 		return call.Action{}, true
 	}
@@ -49,19 +50,23 @@ func (s *Session) placed(x *stream, answer upstream.Answer, l upstream.Lease, b 
 	switch answer {
 	case upstream.Ready:
 		o.call.Placed(s.now, id, l.Peer())
+		x.chosen(l)
 		return s.start(x, l, b)
 	case upstream.Dial:
 		x.phase = dialling
 		x.until = x.untilOf(o.call.Placed(s.now, id, x.slot.Host().Addr())).Until
+		x.chosen(upstream.Lease{})
 		s.connect(x)
 	case upstream.Joined:
 		x.phase = joined
 		x.until = x.untilOf(o.call.Placed(s.now, id, x.slot.Host().Addr())).Until
+		x.chosen(upstream.Lease{})
 	case upstream.Parked:
 		if x.lead != nil || x.action.Start == call.Hedged { // a hedge waits for no place
 			s.unpark(x)
 			return o.call.Unplaced(s.now, id), false
 		}
+		drive.ObserveQueued(&o.call, s.now, id)
 		s.parked(x)
 	case upstream.Overflow:
 		if x.lead != nil || x.action.Start == call.Hedged {
@@ -73,6 +78,11 @@ func (s *Session) placed(x *stream, answer upstream.Answer, l upstream.Lease, b 
 		return s.notMade(x, x.slot.Err()), false
 	}
 	return call.Action{}, true
+}
+
+// chosen reports why the endpoint was chosen, to who watches the call. l is zero if the connection is still to be made.
+func (x *stream) chosen(l upstream.Lease) {
+	drive.ObserveChosen(&x.owner().call, x.s.now, x.action.Attempt, &x.slot, l)
 }
 
 // parked has a stream wait for a place in the pool. Where no limit is written that it waits at, it waits for its server to allow a stream, which

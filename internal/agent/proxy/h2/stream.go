@@ -153,6 +153,7 @@ func (x *stream) describe() call.Request {
 	x.before = drive.AttemptsBefore(x.plan, &x.head, x.rpc.is)
 	q.Retried = x.before > 0
 	x.BeginTrace(x.s.now, x.plan, &x.call, &x.head)
+	x.Watch(&x.call, drive.Watchable{Client: x.s.client, Route: x.governing, Plan: x.plan, View: &x.head, GRPC: x.rpc.is})
 	return q
 }
 

@@ -73,9 +73,11 @@ func (c *Connector) Connect(r Request) *ServerConn {
 	}()
 	x.begin(&r)
 	started := x.Now
+	q := &noRequest{[]byte(r.Name)}
+	x.Watch(q, false)
 	// No byte of the client's goes out before there is a connection, so that an attempt that failed has sent nothing.
 	x.Run(x, call.Request{Method: call.Unsafe})
-	x.Report(noRequest{[]byte(r.Name)}, started)
+	x.Report(q, started)
 	made := x.server
 	x.end()
 	ended = true

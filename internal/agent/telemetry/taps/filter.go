@@ -3,7 +3,6 @@ package taps
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,15 +52,14 @@ func Outcomes() []string {
 
 // compile checks f and makes it ready.
 func (f *Filter) compile() (*matcher, error) {
-	m := &matcher{Filter: *f, host: strings.ToLower(strings.TrimSuffix(f.Host, "."))}
+	m := &matcher{Filter: *f}
 	if f.Policy != "" {
 		m.policy = policy.ParseID(f.Policy)
 	}
-	m.suffix, m.below = strings.CutPrefix(m.host, "*")
-	if strings.Contains(m.suffix, "*") || m.below && !strings.HasPrefix(m.suffix, ".") {
-		return nil, fmt.Errorf("host is %s; write a host, or *.example.com for those below example.com", liveapi.Quote(f.Host))
-	}
 	var err error
+	if m.host, err = NewHostMatch(f.Host); err != nil {
+		return nil, err
+	}
 	if m.from, m.to, err = statuses(f.Status); err != nil {
 		return nil, err
 	}
@@ -94,17 +92,16 @@ func statuses(s string) (from, to int, err error) {
 // matcher is a filter that was compiled. It is immutable.
 type matcher struct {
 	Filter
-	policy       policy.ID
-	host, suffix string // suffix: of below
-	below        bool
-	from, to     int
+	policy   policy.ID
+	host     *HostMatch
+	from, to int
 }
 
 // wants reports whether a call is wanted, by what needs no look-up.
 func (m *matcher) wants(e *routes.Exchange, id policy.ID) bool {
 	return (m.Policy == "" || m.policy == id) &&
 		(m.from == 0 || e.Outcome.Status >= m.from && e.Outcome.Status <= m.to) &&
-		(m.Outcome == "" || m.wantsOutcome(&e.Outcome)) && (m.host == "" || m.wantsHost(e))
+		(m.Outcome == "" || m.wantsOutcome(&e.Outcome)) && m.host.Matches(e.Host, e.Original.Addr())
 }
 
 func (m *matcher) wantsOutcome(o *call.Outcome) bool {
@@ -120,33 +117,10 @@ func (m *matcher) wantsOutcome(o *call.Outcome) bool {
 	return m.Outcome == o.Decision.String() || m.Outcome == o.Kind.String() || m.Outcome == o.Cause.String()
 }
 
-func (m *matcher) wantsHost(e *routes.Exchange) bool {
-	host := hostOf(e)
-	if m.below {
-		return strings.HasSuffix(host, m.suffix) && len(host) > len(m.suffix)
-	}
-	return host == m.host || e.Original.Addr().String() == m.host
-}
-
 // wantsCaller reports whether the call of a pod is wanted, given its names.
 func (m *matcher) wantsCaller(pod, workload string) bool {
 	namespace, name, _ := strings.Cut(pod, "/")
 	_, owner, _ := strings.Cut(workload, "/")
 	return (m.Namespace == "" || m.Namespace == namespace) && (m.Pod == "" || m.Pod == name) &&
 		(m.Workload == "" || m.Workload == workload || m.Workload == owner)
-}
-
-// hostOf returns the host that a call is for, in lower case and without a port, or the address where it has none.
-func hostOf(e *routes.Exchange) string {
-	if len(e.Host) == 0 {
-		return e.Original.Addr().String()
-	}
-	host := strings.ToLower(string(e.Host))
-	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		return a.String()
-	}
-	if i := strings.LastIndexByte(host, ':'); i >= 0 {
-		host = host[:i]
-	}
-	return strings.TrimSuffix(strings.Trim(host, "[]"), ".")
 }

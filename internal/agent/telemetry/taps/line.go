@@ -19,13 +19,13 @@ const (
 	maxPath   = 256
 )
 
-// callOf returns what a tap shows of a call. Queries, header fields and bodies are not among it: they hold secrets.
-func callOf(e *routes.Exchange, id policy.ID, target string) *liveapi.Call {
+// CallOf returns what is shown of a call, but for whose it is. Queries, header fields and bodies are not among it: they hold secrets.
+func CallOf(e *routes.Exchange, id policy.ID, target string) *liveapi.Call {
 	o := &e.Outcome
 	c := &liveapi.Call{
 		Policy: id.String(), Target: target, Rule: e.Rule, To: e.Original, Status: o.Status,
-		Method: shown(e.Method, maxMethod), Host: shown(e.Host, maxHost), Path: shown(withoutQuery(e.Path), maxPath),
-		Kind: kindName(o.Kind), Decision: o.Decision.String(), Detail: string(e.Detail), Truncated: o.Truncated,
+		Method: ShownMethod(e.Method), Host: ShownHost(e.Host), Path: ShownPath(e.Path),
+		Kind: kindName(o.Kind), Decision: o.Decision.String(), Detail: string(e.Detail), Truncated: o.Truncated, Watched: e.Watched,
 		HeadSeconds: o.Took.Seconds(), TookSeconds: e.Took.Seconds(), Attempts: o.Attempts,
 	}
 	if o.Cause != o.Kind {
@@ -51,18 +51,23 @@ func callOf(e *routes.Exchange, id policy.ID, target string) *liveapi.Call {
 
 func attemptOf(t *routes.Attempt) liveapi.Attempt {
 	a := liveapi.Attempt{
-		Endpoint: t.Peer, Start: t.Start.String(), Result: kindName(t.Kind), Detail: string(t.Detail), Reused: t.Reused, TookSeconds: t.Took.Seconds(),
+		Endpoint: t.Peer, Start: t.Start.String(), Result: ResultOf(t.Kind, t.Status), Detail: string(t.Detail), Reused: t.Reused, TookSeconds: t.Took.Seconds(),
 	}
-	switch {
-	case t.Kind != call.OK:
-	case t.GRPC:
+	if t.Kind == call.OK && t.GRPC {
 		a.Result = t.GRPCStatus.String()
-	case t.Status > 0:
-		a.Result = strconv.Itoa(t.Status)
-	default: // of a connection that is passed through
-		a.Result = "connected"
 	}
 	return a
+}
+
+// ResultOf says how an attempt has ended: with a status, or by a kind of failure. A connection that is passed through has no status.
+func ResultOf(k call.Kind, status int) string {
+	switch {
+	case k != call.OK:
+		return kindName(k)
+	case status > 0:
+		return strconv.Itoa(status)
+	}
+	return "connected"
 }
 
 // kindName is how lines name a kind: an upstream's response is not called ok, since it may report an error.
@@ -72,6 +77,15 @@ func kindName(k call.Kind) string {
 	}
 	return k.String()
 }
+
+// ShownMethod is a method as it is shown.
+func ShownMethod(b []byte) string { return shown(b, maxMethod) }
+
+// ShownHost is the host as it is shown.
+func ShownHost(b []byte) string { return shown(b, maxHost) }
+
+// ShownPath is the path of a target as it is shown: without its query.
+func ShownPath(target []byte) string { return shown(withoutQuery(target), maxPath) }
 
 // shown returns what a client has sent, cut. What is no UTF-8 is replaced.
 func shown(b []byte, most int) string {

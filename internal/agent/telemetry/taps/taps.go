@@ -118,7 +118,7 @@ func (t *Taps) Call(e *routes.Exchange, id policy.ID, target string) {
 			continue
 		}
 		if c == nil {
-			c = callOf(e, id, target)
+			c = CallOf(e, id, target)
 			c.Pod, c.Workload = pod, workload
 		}
 		tap.send(c)

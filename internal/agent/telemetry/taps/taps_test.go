@@ -121,7 +121,7 @@ func TestAFilterOfAHostKnowsAddressesAndNames(t *testing.T) {
 	} {
 		e := failedOnce()
 		e.Host = []byte(host)
-		if got := hostOf(e); got != want {
+		if got := hostOf(e.Host, e.Original.Addr()); got != want {
 			t.Errorf("%q is the host %q, want %q", host, got, want)
 		}
 	}

@@ -1,0 +1,180 @@
+package trace
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fairlead.dev/fairlead/internal/cli/ask"
+	"fairlead.dev/fairlead/internal/cli/kube"
+	"fairlead.dev/fairlead/internal/cli/output"
+	"fairlead.dev/fairlead/internal/liveapi"
+)
+
+// A call is made by a container that is added to the pod (an ephemeral container), so that it comes from the pod's own network namespace with rights that
+// who runs the command has already: who may patch pods/ephemeralcontainers may run anything there. The agent is not asked to make it: it could call from
+// every pod of its node.
+
+const (
+	// userID runs the container: one that is nobody's, and not root.
+	userID = 65532
+	// look is how often the pod is looked at.
+	look = 500 * time.Millisecond
+)
+
+// outcome is what the container reports (package onecall).
+type outcome struct {
+	Status  int     `json:"status"`
+	Proto   string  `json:"proto"`
+	Seconds float64 `json:"seconds"`
+	Error   string  `json:"error"`
+}
+
+// made has a call be made from a pod, and shows it.
+func (t *tracer) made(ctx context.Context, p *corev1.Pod) error {
+	if p.Status.Phase != corev1.PodRunning {
+		return fmt.Errorf("pod %s/%s is %s: a call can be made from one that runs", p.Namespace, p.Name, p.Status.Phase)
+	}
+	agents, err := t.asker.AgentsOn(ctx, p.Spec.NodeName)
+	if err != nil {
+		return err
+	}
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // which never fails
+	mark := hex.EncodeToString(random[:])
+	container := t.container(agents[0].Spec.Containers[0].Image, mark)
+	if err := t.add(ctx, p, container, client.DryRunAll); err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(ctx, t.flags.timeout)
+	defer stop()
+	opened, done := make(chan struct{}), make(chan error, 1)
+	first := true
+	go func() {
+		done <- ask.Lines(ctx, t.asker, agents, liveapi.TracePath, t.flags.query(p.Namespace, p.Name, mark), func(l liveapi.TraceLine) {
+			if first {
+				first = false
+				close(opened)
+			}
+			t.show(&l)
+		})
+	}()
+	select {
+	case err := <-done:
+		return errors.Join(err, ctx.Err())
+	case <-opened:
+	}
+	if err := t.add(ctx, p, container); err != nil {
+		stop()
+		<-done
+		return err
+	}
+	return t.follow(ctx, stop, p, container.Name, done)
+}
+
+// follow waits for the trace to end, or for the container to have made a call that no agent has seen.
+func (t *tracer) follow(ctx context.Context, stop func(), p *corev1.Pod, name string, done chan error) error {
+	out, err := t.terminated(ctx, p, name)
+	if err != nil {
+		stop()
+		<-done
+		if t.ended {
+			return nil
+		}
+		return err
+	}
+	patience := time.AfterFunc(look, stop) // what the agent has seen has been sent by now
+	err = <-done
+	patience.Stop()
+	switch {
+	case t.ended:
+		return nil
+	case t.node != "":
+		return fmt.Errorf("the trace ended before the call: %w", errors.Join(err, context.Cause(ctx)))
+	case out.Error != "" && out.Status == 0:
+		return fmt.Errorf("%w to the agent: no policy governs it. It failed by itself: %s. kubectl fairlead explain %s %s says which policies there are", ErrNoCall, output.Text(out.Error), p.Name, output.Text(t.flags.calls))
+	}
+	return fmt.Errorf("%w to the agent: no policy governs it. It was answered with %d in %s. kubectl fairlead explain %s %s says which policies there are", ErrNoCall, out.Status, seconds(out.Seconds), p.Name, output.Text(t.flags.calls))
+}
+
+// container makes the call. It has no rights, as the strictest standard for pods wants it.
+func (t *tracer) container(image, mark string) *corev1.EphemeralContainer {
+	args := []string{"call", "--url=" + t.flags.calls, "--mark=" + mark, "--timeout=" + t.flags.timeout.String(), "--report=/dev/termination-log"}
+	if t.flags.method != "" {
+		args = append(args, "--method="+t.flags.method)
+	}
+	for _, h := range t.flags.headers {
+		args = append(args, "--header="+h)
+	}
+	if t.flags.http2 {
+		args = append(args, "--http2")
+	}
+	yes, no, user := true, false, int64(userID)
+	return &corev1.EphemeralContainer{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
+		Name: "fairlead-trace-" + mark[:8], Image: image, ImagePullPolicy: corev1.PullIfNotPresent, Args: args,
+		TerminationMessagePath: "/dev/termination-log", TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+		SecurityContext: &corev1.SecurityContext{
+			RunAsUser: &user, RunAsGroup: &user, RunAsNonRoot: &yes, AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
+			Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+	}}
+}
+
+// add adds the container to the pod.
+func (t *tracer) add(ctx context.Context, p *corev1.Pod, c *corev1.EphemeralContainer, options ...client.SubResourcePatchOption) error {
+	with := p.DeepCopy()
+	with.Spec.EphemeralContainers = append(with.Spec.EphemeralContainers, *c)
+	err := t.client.SubResource("ephemeralcontainers").Patch(ctx, with, client.StrategicMergeFrom(p), options...)
+	if apierrors.IsForbidden(err) {
+		return fmt.Errorf("make a call from pod %s/%s: %w: that takes the right to patch pods/ephemeralcontainers in namespace %s, as kubectl debug does (docs/cli.md, Rights); without --call the next call of the pod's own is traced", p.Namespace, p.Name, err, p.Namespace)
+	}
+	return kube.Explain(err, "make a call from pod "+p.Namespace+"/"+p.Name)
+}
+
+// terminated waits for the container to end, and returns what it reports.
+func (t *tracer) terminated(ctx context.Context, p *corev1.Pod, name string) (*outcome, error) {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	waits := "it has not been started"
+	for {
+		var now corev1.Pod
+		if err := t.client.Get(ctx, client.ObjectKeyFromObject(p), &now); err != nil && ctx.Err() == nil {
+			return nil, kube.Explain(err, "look for pod "+p.Namespace+"/"+p.Name)
+		}
+		for i := range now.Status.EphemeralContainerStatuses {
+			s := &now.Status.EphemeralContainerStatuses[i]
+			if s.Name != name {
+				continue
+			}
+			if end := s.State.Terminated; end != nil {
+				return reported(end)
+			}
+			if w := s.State.Waiting; w != nil {
+				waits = output.Text(w.Reason + ": " + w.Message)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the container %s that was to make the call has not ended within %s (%s): see kubectl -n %s describe pod %s", name, t.flags.timeout, waits, p.Namespace, p.Name)
+		case <-tick.C:
+		}
+	}
+}
+
+// reported reads what a container has reported.
+func reported(end *corev1.ContainerStateTerminated) (*outcome, error) {
+	var o outcome
+	if err := json.Unmarshal([]byte(end.Message), &o); err != nil || end.ExitCode != 0 {
+		return nil, fmt.Errorf("the container that was to make the call ended with %d: %s", end.ExitCode, output.Text(end.Message))
+	}
+	return &o, nil
+}

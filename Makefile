@@ -12,6 +12,7 @@ include hack/cluster/cluster.mk
 include hack/generate/generate.mk
 include hack/tools.mk
 include hack/test.mk
+include hack/web.mk
 include hack/deploy.mk
 include hack/release.mk
 include bench/bench.mk

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the local cluster and the tests use; "deps.sh peers" those that test/differential and test/e2e have as
-# clients and servers.
+# clients and servers, "deps.sh web" what builds the dashboard's pages, and "deps.sh browser" what opens them.
 set -euo pipefail
 packages=()
 need() { command -v "$1" >/dev/null 2>&1 || [ -e "$1" ] || packages+=("$2"); }
@@ -47,6 +47,13 @@ peers)
   python3 -c 'import requests' >/dev/null 2>&1 || packages+=(python3-requests)
   /usr/bin/python3 -c 'import grpc' >/dev/null 2>&1 || packages+=(python3-grpcio)
   need tinyproxy tinyproxy-bin
+  ;;
+web)
+  need node nodejs
+  need npm npm
+  ;;
+browser)
+  need chromium chromium
   ;;
 esac
 exec "$(dirname "$0")/install-packages.sh" "${packages[@]}"

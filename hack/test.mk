@@ -2,7 +2,7 @@
 PKG ?= ./...
 # Packages with tests that need a cluster of their own are not part of the unit tests. Nor is the study, which is part of verify: it has one goroutine,
 # in which the race detector finds nothing and takes ten times as long.
-UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /test/soak -e /test/study -e /bench/controlplane -e /bench/dataplane)
+UNIT_PACKAGES = $(shell go list ./... | grep -v -e /test/e2e -e /test/differential -e /test/soak -e /test/study -e /test/browser -e /bench/controlplane -e /bench/dataplane)
 TEST_CLUSTER ?= fairlead-test
 # What cannot run fails instead of being skipped. CI and make test as root set it; without root some tests cannot run at all.
 ifeq ($(shell id -u),0)
@@ -17,16 +17,16 @@ GO_TEST = $(if $(filter 1,$(RACE)),CGO_ENABLED=1 go test -race,go test) -count=1
 
 # What takes longest is begun first. The parts go on beside each other, AT_A_TIME: the stories and most suites wait most of their time, in which
 # what computes, at a low priority, can go on.
-PARTS = e2e-local test-unit verify lint vulncheck test-enforcement test-differential test-grpc test-fuzz test-release test-soak test-cluster-tool
+PARTS = e2e-local test-unit test-browser verify lint vulncheck test-enforcement test-differential test-grpc test-fuzz test-release test-soak test-cluster-tool
 AT_A_TIME ?= 3
 
 .PHONY: test
-test: test-peers ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, gRPC, soak, cluster tool, fuzz, e2e.
+test: test-peers browser-deps ## Run every test: verify, lint, vulnerabilities, unit, the dashboard in a browser, API, namespaces, enforced fields, direct beside governed, gRPC, soak, cluster tool, fuzz, e2e.
 	+@hack/parts.sh $(AT_A_TIME) $(PARTS)
 	@echo "make test: everything passed"
 
 .PHONY: ci
-ci: test-peers ## make test and make fresh, beside each other.
+ci: test-peers browser-deps ## make test and make fresh, beside each other.
 	+@hack/parts.sh $(AT_A_TIME) $(subst vulncheck,vulncheck fresh,$(PARTS))
 
 .PHONY: test-deps
@@ -92,7 +92,7 @@ fresh: ## Prove on a minimal Debian root that a new machine needs nothing but wh
 	@hack/fresh.sh
 
 .PHONY: verify
-verify: verify-modules verify-generate verify-docs verify-macos ## Modules, generated code, manifests and docs are current.
+verify: verify-modules verify-generate verify-docs verify-web verify-macos ## Modules, generated code, manifests and docs are current.
 
 .PHONY: verify-modules
 verify-modules:
@@ -118,5 +118,5 @@ e2e: ## Run the end-to-end stories against KUBECONFIG. FOCUS=regex picks some.
 	go test -count=1 -timeout 25m ./test/e2e -ginkgo.v $(if $(FOCUS),-ginkgo.focus="$(FOCUS)")
 
 .PHONY: e2e-local
-e2e-local: test-peers ## Bring up a local cluster, deploy, run the stories, take it down (KEEP=1 leaves it).
+e2e-local: test-peers browser-deps ## Bring up a local cluster, deploy, run the stories, take it down (KEEP=1 leaves it).
 	@hack/e2e-local.sh "$(TEST_CLUSTER)"

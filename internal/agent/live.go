@@ -27,6 +27,9 @@ func (a *Agent) livePages() map[string]http.HandlerFunc {
 		liveapi.EndpointsPath: listed(a.opts.Node, func(q *liveapi.Query, now time.Time) []liveapi.Endpoints {
 			return ofPolicy(q, a.liveEndpoints(now), func(e *liveapi.Endpoints) string { return e.Policy })
 		}),
+		liveapi.LimitsPath: listed(a.opts.Node, func(q *liveapi.Query, _ time.Time) []liveapi.Limit {
+			return ofPolicy(q, a.liveLimits(), func(l *liveapi.Limit) string { return l.Policy })
+		}),
 		liveapi.CapturePath: listed(a.opts.Node, func(*liveapi.Query, time.Time) []liveapi.Capture { return liveCaptures(a.capture.State()) }),
 		liveapi.TapPath:     a.taps.Handler(a.opts.Node),
 		liveapi.TracePath:   a.traces.Handler(a.opts.Node),
@@ -177,6 +180,23 @@ func (a *Agent) endpointsOf(s *routes.DestinationState) liveapi.Endpoints {
 	}
 	slices.SortFunc(of.Endpoints, func(a, b liveapi.Endpoint) int { return a.Address.Compare(b.Address) })
 	return of
+}
+
+// liveLimits lists the limits of all concrete destinations.
+func (a *Agent) liveLimits() []liveapi.Limit {
+	states := a.routes.Limits()
+	all := make([]liveapi.Limit, len(states))
+	for i := range states {
+		s := &states[i]
+		all[i] = liveapi.Limit{
+			Policy: s.Policy.String(), Target: s.Target, Destination: s.Destination, Rule: s.Rule, Pod: a.podName(s.Pod), Kind: "Concurrency",
+			Scope: s.Scope.String(), Max: s.Max, Here: s.Here, Adaptive: s.Adaptive, InUse: s.Running, Waiting: s.Waiting,
+		}
+		if s.Rate {
+			all[i].Kind = "Rate"
+		}
+	}
+	return all
 }
 
 // liveCaptures lists the captures of the node's pods.

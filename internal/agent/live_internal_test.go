@@ -257,6 +257,27 @@ func TestBreakersAndEndpointsOfRealCalls(t *testing.T) {
 	}
 }
 
+// Limits are listed with what is in force here, and what the policy says.
+func TestLimitsOfRealCalls(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	l := startLive(t, server, func(s *policy.Settings) {
+		s.RateLimit = &policy.RateLimit{Requests: 600, Per: time.Minute, Burst: 5, Scope: policy.ShareNode}
+		s.Concurrency = &policy.Concurrency{Max: 7, Scope: policy.ShareNode}
+	})
+	if all := l.liveLimits(); len(all) != 0 {
+		t.Errorf("before any call: %+v", all)
+	}
+	l.call(t, "/")
+	of := liveapi.Limit{Policy: "shop/payments", Target: "service shop/payments", Destination: "shop/payments:80"}
+	rate, places := of, of
+	rate.Kind, rate.Scope, rate.Max, rate.Here = "Rate", "Node", 10, 10
+	places.Kind, places.Scope, places.Max, places.Here = "Concurrency", "Node", 7, 7
+	if diff := cmp.Diff([]liveapi.Limit{rate, places}, l.liveLimits()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestPoliciesAreListedOnceWithTheirPods(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()

@@ -6,6 +6,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"fairlead.dev/fairlead/internal/cli/breakers"
+	"fairlead.dev/fairlead/internal/cli/dashboard"
 	"fairlead.dev/fairlead/internal/cli/describe"
 	"fairlead.dev/fairlead/internal/cli/diff"
 	"fairlead.dev/fairlead/internal/cli/doctor"
@@ -49,6 +50,7 @@ what became of calls. It takes all of kubectl's flags, and has no rights but tho
 func commands(env *kube.Env) []*cobra.Command {
 	return []*cobra.Command{
 		breakers.New(env),
+		dashboard.New(env, Version()),
 		importer.New(env),
 		describe.New(env),
 		diff.New(env),

@@ -84,6 +84,27 @@ type EndpointBreaker struct {
 	PassedThrough bool   `json:"passedThrough,omitempty"`
 }
 
+// Limit is a limit on calls to one concrete destination.
+type Limit struct {
+	Policy      string `json:"policy"`
+	Target      string `json:"target"`
+	Destination string `json:"destination"`
+	// Rule and Pod say whose calls it is for, if not all.
+	Rule string `json:"rule,omitempty"`
+	Pod  string `json:"pod,omitempty"`
+	// Kind is Rate, whose numbers are calls per second, or Concurrency, whose numbers are calls at once. Scope is Pod, Node or Cluster.
+	Kind  string `json:"kind"`
+	Scope string `json:"scope"`
+	// Max is the limit as the policies have it, of all nodes where its scope is Cluster. Here is what is in force on this node: its share, or what an
+	// adaptive limit has found.
+	Max      float64 `json:"max"`
+	Here     float64 `json:"here"`
+	Adaptive bool    `json:"adaptive,omitempty"`
+	// InUse are the calls under way, of a concurrency limit; Waiting are those that wait.
+	InUse   int `json:"inUse,omitempty"`
+	Waiting int `json:"waiting,omitempty"`
+}
+
 // Capture is how the calls of one pod come to the agent.
 type Capture struct {
 	Pod string `json:"pod"`

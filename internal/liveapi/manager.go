@@ -14,6 +14,8 @@ type Inventory struct {
 	// LeftOut counts the flows beyond the limit that was asked for, and LeftOutCalls their calls.
 	LeftOut      int    `json:"leftOut,omitempty"`
 	LeftOutCalls uint64 `json:"leftOutCalls,omitempty"`
+	// Total are the calls of all flows that were asked for, those beyond the limit too.
+	Total Flow `json:"total"`
 	// Other are the calls that were not counted apart, whatever flows were asked for: there are more flows than are kept.
 	Other Flow `json:"other"`
 }

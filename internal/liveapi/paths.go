@@ -5,6 +5,7 @@ const (
 	PoliciesPath  = "/debug/v1/policies"
 	BreakersPath  = "/debug/v1/breakers"
 	EndpointsPath = "/debug/v1/endpoints"
+	LimitsPath    = "/debug/v1/limits"
 	CapturePath   = "/debug/v1/capture"
 	TapPath       = "/debug/v1/tap"
 	TracePath     = "/debug/v1/trace"

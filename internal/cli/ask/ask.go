@@ -45,16 +45,21 @@ type Asker struct {
 // New returns an Asker; reach is nil but in tests.
 func New(env *kube.Env, c client.Reader, reach Reach) *Asker {
 	if reach == nil {
-		reach = func(pod *corev1.Pod, port uint16) (*http.Client, func(), error) {
-			p, err := env.PodPort(pod.Namespace, pod.Name, port)
-			if err != nil {
-				return nil, nil, err
-			}
-			c := p.Client()
-			return c, func() { c.CloseIdleConnections(); _ = p.Close() }, nil
-		}
+		reach = Through(env)
 	}
 	return &Asker{env, c, reach}
+}
+
+// Through reaches pods through the API server.
+func Through(env *kube.Env) Reach {
+	return func(pod *corev1.Pod, port uint16) (*http.Client, func(), error) {
+		p, err := env.PodPort(pod.Namespace, pod.Name, port)
+		if err != nil {
+			return nil, nil, err
+		}
+		c := p.Client()
+		return c, func() { c.CloseIdleConnections(); _ = p.Close() }, nil
+	}
 }
 
 // refusal is an answer that is none.

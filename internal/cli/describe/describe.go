@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/cli/effective"
@@ -110,7 +111,13 @@ func collect(ctx context.Context, env *kube.Env, name string) (*Description, err
 	if err != nil {
 		return nil, err
 	}
+	return Of(ctx, env, c, p)
+}
+
+// Of describes a policy, with what it reads of the cluster.
+func Of(ctx context.Context, env *kube.Env, c client.Reader, p *kube.Policy) (*Description, error) {
 	var g *gather.Gathered
+	var err error
 	if p.Kind == v1alpha1.RetryPolicyKind {
 		g, err = gather.Namespace(ctx, env, c, p.Object.GetNamespace(), false)
 	} else {

@@ -91,7 +91,7 @@ func collect(ctx context.Context, env *kube.Env, c client.Reader, l *kube.Listin
 	for i := range policies {
 		p := &policies[i]
 		s.Policies.add(p)
-		for _, a := range attention(p) {
+		for _, a := range AttentionOf(p) {
 			s.Attention = append(s.Attention, a)
 			found.Rows = append(found.Rows, output.Row{
 				Name: p.Resource(), Key: p.Kind + "/" + p.Key() + "/" + a.Reason,
@@ -168,8 +168,8 @@ var passing = []string{
 	v1alpha1.ConditionConflicted, v1alpha1.ConditionPartiallyEnforced, v1alpha1.ConditionBreakerForced, v1alpha1.ConditionFaultsActive,
 }
 
-// attention lists why a policy needs attention.
-func attention(p *kube.Policy) (list []Attention) {
+// AttentionOf lists why a policy needs attention.
+func AttentionOf(p *kube.Policy) (list []Attention) {
 	add := func(reason, message string) {
 		list = append(list, Attention{p.Kind, p.Object.GetNamespace(), p.Object.GetName(), reason, message})
 	}

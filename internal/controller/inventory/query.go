@@ -14,6 +14,8 @@ type Query struct {
 	Since time.Duration
 	// Step is how much time each of Row.Points is about; 0: there are none.
 	Step time.Duration
+	// TotalPoints: of the points there are those of Answer.Total alone.
+	TotalPoints bool
 	// Limit is how many rows there are at most; 0: no limit.
 	Limit int
 	// Wants chooses flows; nil: all.
@@ -28,9 +30,11 @@ type Answer struct {
 	Rows          []Row
 	LeftOut       int
 	LeftOutCounts policy.FlowCounts
+	// Total is what all flows that are wanted sum up to, those beyond the limit too.
+	Total Sum
 	// Other is what is not kept apart.
 	Other Sum
-	// Points begin at From, each Step later than the one before; Other has some too.
+	// Points begin at From, each Step later than the one before; Total and Other have some too.
 	Step time.Duration
 }
 
@@ -95,6 +99,10 @@ func (s *Store) Ask(now time.Time, q Query) Answer {
 	over := span{to: s.slot - 1, step: int64(q.Step / Slot)}
 	over.from = max(over.to-int64(min(max(q.Since, Slot), Kept)/Slot), 0)
 	a := Answer{From: s.begin(over.from + 1), To: s.begin(over.to + 1), Step: time.Duration(over.step) * Slot}
+	rows := over
+	if q.TotalPoints {
+		rows.step = 0
+	}
 	for _, f := range s.flows {
 		r := Row{Flow: policy.Flow{
 			Caller: f.key.caller, Policy: f.key.policy, Target: f.key.target, Destination: f.key.destination, Protocol: f.key.protocol, Address: f.address,
@@ -102,7 +110,10 @@ func (s *Store) Ask(now time.Time, q Query) Answer {
 		if q.Wants != nil && !q.Wants(r.Flow) {
 			continue
 		}
-		f.past.each(func(slot int64, c *counts) { over.add(&r.Sum, slot, c) })
+		f.past.each(func(slot int64, c *counts) {
+			rows.add(&r.Sum, slot, c)
+			over.add(&a.Total, slot, c)
+		})
 		if r.Counts.Calls > 0 {
 			a.Rows = append(a.Rows, r)
 		}

@@ -17,12 +17,13 @@ const (
 )
 
 func (o *Options) inventory(w http.ResponseWriter, r *http.Request) {
-	q := liveapi.ParseQuery(r, "since", "step", "namespace", "workload", "policy", "destination", "limit")
+	q := liveapi.ParseQuery(r, "since", "step", "namespace", "workload", "policy", "destination", "exact", "limit", "points")
 	ask := inventory.Query{
-		Since: q.Duration("since", time.Minute, inventory.Slot, inventory.Kept),
-		Step:  q.Duration("step", 0, inventory.Slot, inventory.Kept).Truncate(inventory.Slot),
-		Limit: q.Int("limit", 200, 1, maxFlows),
-		Wants: wanted(q.Text("namespace"), q.Text("workload"), q.Text("policy"), q.Text("destination")),
+		Since:       q.Duration("since", time.Minute, inventory.Slot, inventory.Kept),
+		Step:        q.Duration("step", 0, inventory.Slot, inventory.Kept).Truncate(inventory.Slot),
+		Limit:       q.Int("limit", 200, 1, maxFlows),
+		TotalPoints: q.Choice("points", "flows", "total") == "total",
+		Wants:       wanted(q.Text("namespace"), q.Text("workload"), q.Text("policy"), q.Text("destination"), q.Bool("exact")),
 	}
 	if refused(w, q) {
 		return
@@ -31,18 +32,22 @@ func (o *Options) inventory(w http.ResponseWriter, r *http.Request) {
 		liveapi.Refuse(w, http.StatusNotFound, errNoInventory)
 		return
 	}
-	if ask.Step > 0 {
+	if ask.Step > 0 && !ask.TotalPoints {
 		ask.Limit = max(min(ask.Limit, maxPoints*int(ask.Step/inventory.Slot)/int(ask.Since/inventory.Slot)), 1)
 	}
 	liveapi.Answer(w, o.inventoryOf(o.Inventory.Ask(time.Now(), ask)))
 }
 
 // wanted returns what chooses flows by what is asked for.
-func wanted(namespace, workload, id, destination string) func(policy.Flow) bool {
+func wanted(namespace, workload, id, destination string, exact bool) func(policy.Flow) bool {
 	destination = strings.ToLower(destination)
+	fits := strings.Contains
+	if exact {
+		fits = func(is, want string) bool { return is == want || want == "" }
+	}
 	return func(f policy.Flow) bool {
 		return (namespace == "" || f.Caller.Namespace == namespace) && (workload == "" || f.Caller.Workload == workload) &&
-			(id == "" || f.Policy.String() == id) && (destination == "" || strings.Contains(f.Destination, destination))
+			(id == "" || f.Policy.String() == id) && fits(f.Destination, destination)
 	}
 }
 
@@ -50,7 +55,8 @@ func (o *Options) inventoryOf(a inventory.Answer) liveapi.Inventory {
 	covered := a.To.Sub(a.From)
 	out := liveapi.Inventory{
 		From: a.From, To: a.To, StepSeconds: a.Step.Seconds(), Flows: make([]liveapi.Flow, 0, len(a.Rows)),
-		LeftOut: a.LeftOut, LeftOutCalls: a.LeftOutCounts.Calls, Other: flowOf(&a.Other, covered),
+		LeftOut: a.LeftOut, LeftOutCalls: a.LeftOutCounts.Calls,
+		Total: flowOf(&a.Total, covered), Other: flowOf(&a.Other, covered),
 	}
 	breakers := map[policy.ID]map[string]string{}
 	for i := range a.Rows {

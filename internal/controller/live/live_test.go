@@ -85,12 +85,20 @@ func TestTheInventoryIsAnswered(t *testing.T) {
 	if got.Flows[1].Service != "" || got.Flows[1].Protocol != "TLS" {
 		t.Errorf("%+v", got.Flows[1])
 	}
-	for query, want := range map[string]int{"?workload=web&since=10m": 1, "?destination=EXAMPLE&since=10m": 1, "?namespace=other&since=10m": 0, "?policy=all&since=10m": 2} {
+	for query, want := range map[string]int{"?workload=web&since=10m": 1, "?destination=EXAMPLE&since=10m": 1, "?destination=example&exact=true&since=10m": 0, "?destination=api.example:443&exact=true&since=10m": 1, "?namespace=other&since=10m": 0, "?policy=all&since=10m": 2} {
 		if got := answer[liveapi.Inventory](t, o, liveapi.InventoryPath+query); len(got.Flows) != want || got.Flows == nil {
 			t.Errorf("%s: %+v", query, got.Flows)
 		}
 	}
-	if got := answer[liveapi.Inventory](t, o, liveapi.InventoryPath+"?limit=1&since=10m"); len(got.Flows) != 1 || got.LeftOut != 1 || got.LeftOutCalls != 6 {
+	if got := answer[liveapi.Inventory](t, o, liveapi.InventoryPath+"?limit=1&since=10m"); len(got.Flows) != 1 || got.LeftOut != 1 || got.LeftOutCalls != 6 || got.Total.Calls != 66 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A sum over time costs no more than its own points, however many flows there are.
+func TestTheTotalOverTimeIsAnswered(t *testing.T) {
+	got := answer[liveapi.Inventory](t, options(), liveapi.InventoryPath+"?since=10m&step=10s&limit=1&points=total")
+	if len(got.Flows) != 1 || got.Flows[0].Points != nil || len(got.Total.Points) == 0 || got.Total.Points[0].Calls != 66 || got.Total.Points[0].Successes != 108 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -126,6 +134,7 @@ func TestWhatCannotBeAnsweredIsRefused(t *testing.T) {
 		liveapi.InventoryPath + "?since=2h":                   {options(), 400, `since is "2h"; write a duration from 10s to 1h, such as 1m`},
 		liveapi.InventoryPath + "?step=1s":                    {options(), 400, "step is"},
 		liveapi.InventoryPath + "?limit=0":                    {options(), 400, "write a number from 1 to 4096"},
+		liveapi.InventoryPath + "?points=all":                 {options(), 400, "write one of: flows, total"},
 		liveapi.InventoryPath + "?by=pod":                     {options(), 400, "there is no parameter"},
 		liveapi.InventoryPath + "?limit=5":                    {without, 404, "--inventory-flows"},
 		liveapi.ChangesPath + "?since=%00":                    {options(), 400, "since is"},

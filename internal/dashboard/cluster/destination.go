@@ -1,0 +1,172 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"net/url"
+	"slices"
+	"time"
+
+	"fairlead.dev/fairlead/internal/cli/ask"
+	"fairlead.dev/fairlead/internal/dashboard"
+	"fairlead.dev/fairlead/internal/dashboard/model"
+	"fairlead.dev/fairlead/internal/liveapi"
+)
+
+const (
+	maxBreakers = 200
+	maxShares   = 50
+)
+
+// Destination implements dashboard.Source.
+func (s *Source) Destination(ctx context.Context, name string, since time.Duration) (*model.Destination, error) {
+	out := &model.Destination{
+		Part: s.part(), Name: name, Flows: []liveapi.Flow{}, Endpoints: []model.Endpoint{}, Breakers: []model.NodeBreaker{}, Limits: []model.Limit{},
+		Timeline: []liveapi.Change{},
+	}
+	calls, err := s.inventory(ctx, since, maxCallers, map[string]string{"destination": name, "exact": "true"})
+	note(&out.Part, noInventory, err)
+	if out.Series = seriesOf(calls); calls != nil {
+		out.Flows, out.Total = calls.Flows, figuresOf(&calls.Total)
+	}
+	var policies, namespaces []string
+	for i := range out.Flows {
+		f := &out.Flows[i]
+		out.Service = cmp.Or(out.Service, f.Service)
+		policies, namespaces = append(policies, f.Policy), append(namespaces, f.Namespace)
+	}
+	slices.Sort(policies)
+	slices.Sort(namespaces)
+	s.addTimeline(ctx, out, slices.Compact(policies), since)
+	s.askAgents(ctx, out, slices.Compact(policies), slices.Compact(namespaces))
+	return out, nil
+}
+
+// addTimeline adds what has changed about the policies that govern calls to the destination.
+func (s *Source) addTimeline(ctx context.Context, out *model.Destination, policies []string, since time.Duration) {
+	for _, p := range policies[:min(len(policies), 16)] {
+		changes, err := s.changes(ctx, dashboard.ChangesQuery{Since: since, Policy: p, Limit: maxChanges})
+		note(&out.Part, "What has changed cannot be read", err)
+		out.Timeline = append(out.Timeline, changes...)
+	}
+	slices.SortStableFunc(out.Timeline, func(a, b liveapi.Change) int { return b.At.Compare(a.At) })
+	out.Timeline = out.Timeline[:min(len(out.Timeline), maxChanges)]
+}
+
+// askAgents adds what the agents say whose pods may call the destination.
+func (s *Source) askAgents(ctx context.Context, out *model.Destination, policies, namespaces []string) {
+	agents, err := s.ask.AgentsOn(ctx, "")
+	note(&out.Part, "Endpoints, breakers and limits cannot be read", err)
+	if len(namespaces) > 0 {
+		agents, err = s.near(ctx, agents, namespaces[:min(len(namespaces), 16)])
+		note(&out.Part, "Agents of all nodes are asked", err)
+	}
+	out.Agents = len(agents)
+	agents = agents[:min(len(agents), maxAsked)]
+	q := url.Values{}
+	if len(policies) == 1 {
+		q.Set("policy", policies[0])
+	}
+	endpoints, failed := ask.Agents[liveapi.List[liveapi.Endpoints]](ctx, s.ask, agents, liveapi.EndpointsPath, q)
+	breakers, alsoFailed := ask.Agents[liveapi.List[liveapi.Breaker]](ctx, s.ask, agents, liveapi.BreakersPath, q)
+	limits, stillFailed := ask.Agents[liveapi.List[liveapi.Limit]](ctx, s.ask, agents, liveapi.LimitsPath, q)
+	for _, errs := range [][]error{failed, alsoFailed, stillFailed} {
+		for i, err := range errs {
+			if i < 3 {
+				note(&out.Part, "An agent is not among what follows", err)
+			}
+		}
+	}
+	out.Asked = len(endpoints)
+	out.Endpoints = mergeEndpoints(endpoints, out.Name)
+	out.Breakers, out.ClosedBreakers = mergeBreakers(breakers, out.Name)
+	out.Limits = mergeLimits(limits, out.Name)
+}
+
+// mergeEndpoints puts together what agents say of the endpoints of a destination.
+func mergeEndpoints(answers []liveapi.List[liveapi.Endpoints], name string) []model.Endpoint {
+	all := map[string]*model.Endpoint{}
+	judged := map[string]int{}
+	for i := range answers {
+		seen := map[string]bool{}
+		for _, d := range answers[i].Items {
+			if d.Destination != name {
+				continue
+			}
+			for j := range d.Endpoints {
+				e := &d.Endpoints[j]
+				address := e.Address.String()
+				of := all[address]
+				if of == nil {
+					of = &model.Endpoint{Address: address}
+					all[address] = of
+				}
+				if !seen[address] {
+					seen[address] = true
+					of.Nodes++
+				}
+				of.Outstanding += e.Outstanding
+				judged[address] += addJudgements(of, e.Judged)
+			}
+		}
+	}
+	out := make([]model.Endpoint, 0, len(all))
+	for address, e := range all {
+		if n := judged[address]; n > 0 {
+			e.Weight /= float64(n)
+		} else {
+			e.Weight = 1
+		}
+		out = append(out, *e)
+	}
+	slices.SortFunc(out, func(a, b model.Endpoint) int {
+		return cmp.Or(cmp.Compare(b.Ejected, a.Ejected), cmp.Compare(a.Address, b.Address))
+	})
+	return out
+}
+
+// addJudgements adds how an agent judges an endpoint, by the worst of its breakers there. It returns how many weights it has added.
+func addJudgements(of *model.Endpoint, judged []liveapi.EndpointBreaker) int {
+	state := ""
+	for i := range judged {
+		j := &judged[i]
+		state = worse(state, j.State)
+		of.Weight += j.Weight
+		of.Ejections += j.Ejections
+		if j.Since.After(of.Since) {
+			of.Since, of.Until = j.Since, j.Until
+		}
+	}
+	switch state {
+	case open:
+		of.Ejected++
+	case halfOpen:
+		of.Probed++
+	}
+	return len(judged)
+}
+
+// mergeBreakers lists the breakers of a destination that are worth a line, and counts the others.
+func mergeBreakers(answers []liveapi.List[liveapi.Breaker], name string) (out []model.NodeBreaker, others int) {
+	out = []model.NodeBreaker{}
+	for i := range answers {
+		for _, b := range answers[i].Items {
+			switch {
+			case b.Destination != name:
+			case b.State == closed && b.Opened == 0:
+				others++
+			default:
+				out = append(out, model.NodeBreaker{Node: answers[i].Node, Breaker: b})
+			}
+		}
+	}
+	rank := map[string]int{open: 0, halfOpen: 1, closed: 2}
+	slices.SortStableFunc(out, func(a, b model.NodeBreaker) int {
+		return cmp.Or(cmp.Compare(rank[a.State], rank[b.State]), b.Since.Compare(a.Since), cmp.Compare(a.Node, b.Node))
+	})
+	if left := len(out) - maxBreakers; left > 0 {
+		others += left
+		out = out[:maxBreakers]
+	}
+	return out, others
+}

@@ -1,0 +1,216 @@
+package browser_test
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/dashboard"
+	"fairlead.dev/fairlead/internal/dashboard/assets"
+	"fairlead.dev/fairlead/internal/dashboard/generated"
+	"fairlead.dev/fairlead/test/browser"
+)
+
+// served is a generated cluster's dashboard, and a browser.
+type served struct {
+	browser       context.Context
+	address       string
+	axe, pictures string
+}
+
+// serve serves a generated cluster until the test ends. Without Chromium or axe-core there is nothing to test: that fails where everything must run.
+func serve(t *testing.T, size generated.Size) *served {
+	t.Helper()
+	axe, err := browser.Axe()
+	if browser.Program() == "" || err != nil {
+		if os.Getenv("REQUIRE_PRIVILEGED") == "1" {
+			t.Fatalf("chromium (%q) and axe-core (%v) are needed: make test-browser installs them", browser.Program(), err)
+		}
+		t.Skipf("not run: chromium (%q) and axe-core (%v) are needed: make test-browser installs them", browser.Program(), err)
+	}
+	c, err := generated.New(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := assets.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := dashboard.New(dashboard.Options{Source: c.Source(), Assets: files, Token: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { c.Run(ctx) })
+	running.Go(func() {
+		if err := s.Serve(ctx, l); err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	t.Cleanup(running.Wait)
+	t.Cleanup(cancel)
+	b, end, err := browser.Start(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(end)
+	return &served{b, "http://" + l.Addr().String() + "/secret/", axe, pictures(t)}
+}
+
+// pictures is the folder for screenshots.
+func pictures(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" {
+		return t.TempDir()
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// visit is a page, and texts that it shows.
+type visit struct {
+	name, path string
+	shows      []string
+}
+
+func visits() []visit {
+	hostile := strings.ToLower(generated.Script) + ".example:443"
+	return []visit{
+		{"overview", "#/overview", []string{"shop", "<img src=x"}},
+		{"policies", "#/policies", []string{"billing/backend-1", "search/backend-0"}},
+		{"policy", "#/policy/shop/backend-1", []string{"timeouts.perTry", "RetryPolicy shop/backend-1", "slow-reports", "ClusterRetryPolicy base (default)"}},
+		{"cluster-policy", "#/policy/base", []string{"timeouts.connect", "ClusterRetryPolicy base (default)"}},
+		{"destinations", "#/destinations", []string{"shop/backend-0:80"}},
+		{"destination", "#/destination/" + url.PathEscape("shop/backend-0:80"), []string{"10.1.", "shop"}},
+		{"hostile", "#/destination/" + url.PathEscape(hostile), []string{"<img src=x"}},
+		{"calls", "#/calls", []string{"shop"}},
+		{"changes", "#/changes", []string{"v0.9.0"}},
+		{"problems", "#/problems", []string{"4 of 5 ready", "node-0001"}},
+		{"nodes", "#/nodes", []string{"node-0000"}},
+	}
+}
+
+// Each page shows what there is, without an error, without a barrier, and without running what is in names, wide and narrow, light and dark.
+func TestPages(t *testing.T) {
+	s := serve(t, generated.Small)
+	for _, view := range []browser.View{{Width: 1280, Height: 900}, {Width: 1280, Height: 900, Dark: true}, {Width: 400, Height: 900}, {Width: 400, Height: 900, Dark: true}} {
+		for _, v := range visits() {
+			t.Run(v.name+"-"+view.String(), func(t *testing.T) { s.look(t, v, view) })
+		}
+	}
+}
+
+func (s *served) look(t *testing.T, v visit, view browser.View) {
+	t.Helper()
+	p, err := browser.Open(s.browser, s.address+v.path, view)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for _, want := range v.shows {
+		if err := p.Eventually(`document.body.innerText.includes(` + quoted(want) + `)`); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := p.Screenshot(filepath.Join(s.pictures, v.name+"-"+view.String()+".png")); err != nil {
+		t.Error(err)
+	}
+	found, err := p.Inaccessible(s.axe)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, f := range found {
+		t.Errorf("axe-core: %s", f)
+	}
+	type state struct {
+		Ran           bool
+		Wide, Visible int
+	}
+	is, err := browser.Value[state](p, `({Ran: "fairleadScriptRan" in window, Wide: document.documentElement.scrollWidth, Visible: document.documentElement.clientWidth})`)
+	if err != nil {
+		t.Error(err)
+	}
+	if is.Ran {
+		t.Error("a name has run a script")
+	}
+	if is.Wide > is.Visible {
+		t.Errorf("the page is %d wide, of which %d can be seen", is.Wide, is.Visible)
+	}
+	for _, w := range p.Wrong() {
+		t.Error(w)
+	}
+}
+
+func quoted(s string) string {
+	return "`" + strings.NewReplacer("`", "\\`", "$", "\\$", `\`, `\\`).Replace(s) + "`"
+}
+
+// Thousands of policies and nodes are as many lines as fit into sight, and what scrolling costs is printed.
+func TestALargeClusterStaysFluid(t *testing.T) {
+	s := serve(t, generated.Large)
+	for _, v := range []visit{{"large-overview", "#/overview?since=1h", nil}, {"large-policies", "#/policies", nil}, {"large-nodes", "#/nodes", nil}} {
+		began := time.Now()
+		p, err := browser.Open(s.browser, s.address+v.path, browser.View{Width: 1280, Height: 900})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ready := time.Since(began)
+		is, err := browser.Value[cost](p, scrolled)
+		if err != nil {
+			t.Errorf("%s: %v", v.name, err)
+		}
+		t.Logf("%s: shown after %s; %d elements; %d frames of scrolling: median %.1f ms, 95 %% within %.1f ms, longest %.1f ms; heap %.1f MiB",
+			v.name, ready.Round(time.Millisecond), is.Elements, is.Frames, is.Median, is.P95, is.Longest, is.Heap)
+		if is.Elements > 6000 {
+			t.Errorf("%s: %d elements are in the page: its lists are made whole", v.name, is.Elements)
+		}
+		if err := p.Screenshot(filepath.Join(s.pictures, v.name+".png")); err != nil {
+			t.Error(err)
+		}
+		for _, w := range p.Wrong() {
+			t.Errorf("%s: %s", v.name, w)
+		}
+		p.Close()
+	}
+}
+
+// cost is what scrolling costs, in milliseconds for each frame.
+type cost struct {
+	Elements, Frames     int
+	Median, P95, Longest float64
+	Heap                 float64 // in MiB
+}
+
+// scrolled scrolls whatever can be scrolled furthest for 120 frames, and says what that has cost.
+const scrolled = `(async () => {
+	const all = [document.scrollingElement, ...document.querySelectorAll("*")];
+	const of = all.reduce((a, b) => b.scrollHeight - b.clientHeight > a.scrollHeight - a.clientHeight ? b : a);
+	const frame = () => new Promise(requestAnimationFrame);
+	const times = [];
+	let last = await frame();
+	for (let i = 0; i < 120; i++) {
+		of.scrollTop += 400;
+		const now = await frame();
+		times.push(now - last);
+		last = now;
+	}
+	times.sort((a, b) => a - b);
+	return {
+		Elements: document.querySelectorAll("*").length, Frames: times.length, Median: times[60], P95: times[114], Longest: times[119],
+		Heap: (performance.memory ? performance.memory.usedJSHeapSize : 0) / 1048576,
+	};
+})()`

@@ -1,0 +1,27 @@
+// A dialog over the page: the browser keeps the focus in it, and gives it back.
+
+import { useEffect, useRef } from "preact/hooks";
+
+export function Dialog({
+  label,
+  onClose,
+  children,
+  class: name,
+}: {
+  label: string;
+  onClose: () => void;
+  children: preact.ComponentChildren;
+  class: string;
+}) {
+  const ref = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const d = ref.current;
+    d?.showModal();
+    return () => d?.close();
+  }, []);
+  return (
+    <dialog ref={ref} class={name} aria-label={label} onClose={onClose} onClick={(e) => e.target === ref.current && onClose()}>
+      {children}
+    </dialog>
+  );
+}

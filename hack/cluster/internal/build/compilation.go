@@ -45,8 +45,10 @@ type compilation struct {
 
 // run compiles, and says meanwhile how far it is.
 func (c compilation) run(ctx context.Context, progress Progress) error {
-	progress("%s: finding out what has to be compiled; modules that are not here are downloaded first", c.what)
-	if _, err := c.stale(ctx); err != nil {
+	waits := time.AfterFunc(reportEvery/3, func() { progress("%s: modules are downloaded", c.what) })
+	_, err := c.stale(ctx)
+	waits.Stop()
+	if err != nil {
 		return err
 	}
 	compiling.Lock()

@@ -10,7 +10,7 @@ undeploy: ## Remove fairlead from the cluster KUBECONFIG names.
 	$(KUBECTL) delete --ignore-not-found -k config/default
 
 .PHONY: demo
-demo: test-deps ## Start a local cluster, deploy, and show what a policy does to failing calls.
+demo: ## Start a local cluster, deploy, and show what a policy does to failing calls.
 	@hack/demo.sh up
 
 .PHONY: demo-down

@@ -3,7 +3,10 @@
 set -euo pipefail
 cd "$1"
 step() { printf '\n\033[1m==> fresh machine: %s\033[0m\n' "$*"; }
-step "the set-up of make test and make demo"
+step "the set-up of make demo"
+make cluster-tool
+bin/cluster tools
+step "the set-up of make test"
 make test-deps test-peers
 make kube-binaries
 make kube-assets

@@ -21,6 +21,6 @@ local_down() { "$(cluster_tool)" -name "$1" down; }
 
 # cluster_tool builds the cluster tool and prints its path.
 cluster_tool() {
-  (cd hack/cluster && go build -o ../../bin/cluster .) >&2
+  make -s --no-print-directory cluster-tool >&2
   echo "$PWD/bin/cluster"
 }

@@ -20,6 +20,7 @@ import (
 	"fairlead.dev/fairlead/hack/cluster/internal/build"
 	"fairlead.dev/fairlead/hack/cluster/internal/cluster"
 	"fairlead.dev/fairlead/hack/cluster/internal/machine"
+	"fairlead.dev/fairlead/hack/cluster/internal/nodetools"
 )
 
 const usage = `usage: cluster [-name NAME] COMMAND
@@ -38,6 +39,7 @@ const usage = `usage: cluster [-name NAME] COMMAND
                           race detector if so asked, and load them into the nodes if the
                           cluster is there
   binaries                build all programs of the nodes, print the directory of Kubernetes'
+  tools                   install what the nodes need of the distribution's
   assets                  build what envtest needs, print the directory (KUBEBUILDER_ASSETS)
 `
 
@@ -106,6 +108,9 @@ func dispatch(ctx context.Context, c *cluster.Cluster, command string, args []st
 			return err
 		}
 		return printKubernetes(ctx, build.Kubernetes(), progress)
+	case "tools":
+		_, err := nodetools.Ensure(ctx, progress)
+		return err
 	case "assets":
 		return printKubernetes(ctx, build.Assets(), progress)
 	default:

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +22,16 @@ type Progress func(format string, args ...any)
 
 // reportEvery is how often a compilation says how far it is.
 const reportEvery = 15 * time.Second
+
+// compiling is held while something is compiled: what two need alike is then compiled once. Modules are downloaded meanwhile.
+var compiling sync.Mutex
+
+// common are the flags of all that is built here, the same for all, so that what several are made of is compiled once; with a profile, all packages of
+// a program would be compiled for it alone.
+var common = []string{"-trimpath", "-buildvcs=false", "-pgo=off"}
+
+// collect has the compiler, whose processes end soon, collect garbage less often than is usual; it takes a twentieth less time.
+const collect = "GOGC=400"
 
 // compilation is one run of go build.
 type compilation struct {
@@ -33,11 +45,15 @@ type compilation struct {
 
 // run compiles, and says meanwhile how far it is.
 func (c compilation) run(ctx context.Context, progress Progress) error {
-	progress("%s: finding out what has to be compiled; modules that are not here are downloaded first", c.what)
-	list, err := c.command(ctx, "list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}").Output()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return fmt.Errorf("build %s: %w\n%s", c.what, err, exit.Stderr)
+	waits := time.AfterFunc(reportEvery/3, func() { progress("%s: modules are downloaded", c.what) })
+	_, err := c.stale(ctx)
+	waits.Stop()
+	if err != nil {
+		return err
 	}
+	compiling.Lock()
+	defer compiling.Unlock()
+	list, err := c.stale(ctx) // once more: what was compiled while we waited is not counted
 	if err != nil {
 		return err
 	}
@@ -56,14 +72,24 @@ func (c compilation) run(ctx context.Context, progress Progress) error {
 	return nil
 }
 
+// stale are the names of the packages that have to be compiled.
+func (c compilation) stale(ctx context.Context) ([]byte, error) {
+	list, err := c.command(ctx, "list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}").Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return nil, fmt.Errorf("build %s: %w\n%s", c.what, err, exit.Stderr)
+	}
+	return list, err
+}
+
 func (c compilation) command(ctx context.Context, verb string, args ...string) *exec.Cmd {
-	args = append(append(append([]string{verb}, args...), c.flags...), c.packages...)
+	args = slices.Concat([]string{verb}, args, common, c.flags, c.packages)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = c.dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cgo := "CGO_ENABLED=0"
 	if c.cgo {
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+		cgo = "CGO_ENABLED=1"
 	}
+	cmd.Env = append(os.Environ(), cgo, collect)
 	return cmd
 }
 
@@ -148,17 +174,14 @@ func (c *counter) report() {
 
 // Package compiles the main package in dir, statically, to the file out, with the race detector if
 // race is set; that needs a C compiler. Go leaves an out that is up to date alone.
-func Package(ctx context.Context, dir, out string, race bool) error {
+func Package(ctx context.Context, dir, out string, race bool, progress Progress) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no package at %s", dir)
 	}
-	c := compilation{dir: dir, out: out, cgo: race, packages: []string{"."}, flags: []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w"}}
+	c := compilation{what: filepath.Base(dir), dir: dir, out: out, cgo: race, packages: []string{"."}, flags: []string{"-ldflags=-s -w"}}
 	if race {
 		// Names are looked up in Go, as without cgo: the C library's way does not work in a static program.
-		c.flags = append(c.flags[:2], "-race", "-tags=netgo,osusergo", "-ldflags=-s -w -linkmode external -extldflags -static")
+		c.flags = []string{"-race", "-tags=netgo,osusergo", "-ldflags=-s -w -linkmode external -extldflags -static"}
 	}
-	if output, err := c.command(ctx, "build", "-o", out).CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", dir, err, output)
-	}
-	return nil
+	return c.run(ctx, progress)
 }

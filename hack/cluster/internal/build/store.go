@@ -111,7 +111,7 @@ func (s *store) build(ctx context.Context, packages []string, progress Progress)
 	defer os.RemoveAll(aside)
 	c := compilation{
 		what: s.name, dir: s.module.dir, out: aside + "/", packages: packages,
-		flags: []string{"-mod=readonly", "-trimpath", "-buildvcs=false", "-tags=" + s.recipe.tags, "-ldflags=" + s.recipe.ldflags},
+		flags: []string{"-mod=readonly", "-tags=" + s.recipe.tags, "-ldflags=" + s.recipe.ldflags},
 	}
 	if err := c.run(ctx, progress); err != nil {
 		return err

@@ -44,7 +44,7 @@ func BuildImages(ctx context.Context, dirs []string, race bool, progress build.P
 			return nil, err
 		}
 		program := filepath.Join(place, name)
-		if err := build.Package(ctx, abs, program, race); err != nil {
+		if err := build.Package(ctx, abs, program, race, progress); err != nil {
 			return nil, err
 		}
 		img, err := pack(name, program)
@@ -89,7 +89,7 @@ func systemImages(ctx context.Context, progress build.Progress) ([]Image, error)
 	if err != nil {
 		return nil, err
 	}
-	images, err := BuildImages(ctx, []string{filepath.Join(checkout, "hack", "cluster", "pause")}, false, func(string, ...any) {})
+	images, err := BuildImages(ctx, []string{filepath.Join(checkout, "hack", "cluster", "pause")}, false, progress)
 	if err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func (c *Cluster) happens(at time.Time) {
 		{Kind: changes.AgentConnected, Node: node, Note: "v0.9.0 " + Script},
 		{Kind: "RolloutStarted", Policy: m.key, Note: "Generation 3 goes to 10 % of the nodes."},
 	} {
-		one.At = at.Add(time.Duration(i) * time.Second)
+		one.At = at.Add(time.Duration(i-10) * time.Second)
 		c.changes.Add(one)
 	}
 }

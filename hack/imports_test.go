@@ -109,6 +109,8 @@ var packages = map[string][]string{
 	"internal/cli/ask/asktest":     {"internal/cli/ask", "internal/cli/kube"},
 	"internal/cli/top":             {"internal/cli/ask", "internal/cli/kube", "internal/cli/output", "internal/liveapi"},
 	"internal/cli/tap":             {"internal/cli/ask", "internal/cli/kube", "internal/cli/output", "internal/liveapi"},
+	"internal/cli/bundle":          {"api/v1alpha1", "internal/cli/ask", "internal/cli/doctor", "internal/cli/kube", "internal/cli/output", "internal/liveapi"},
+	"internal/cli/suggest":         {"api/v1alpha1", "internal/policy", "internal/cli/ask", "internal/cli/kube", "internal/cli/output", "internal/liveapi"},
 	"internal/cli/trace":           {"internal/cli/ask", "internal/cli/kube", "internal/cli/output", "internal/liveapi"},
 	"internal/cli/endpoints":       {"internal/cli/ask", "internal/cli/kube", "internal/cli/output", "internal/liveapi"},
 	"internal/cli/diff":            {"api/v1alpha1", "internal/policy", "internal/cli/kube", "internal/cli/output", "internal/cli/gather", "internal/cli/effective"},

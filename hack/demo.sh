@@ -56,7 +56,7 @@ show_status() {
 }
 
 step "a real cluster of three nodes on this machine (named $name)"
-local_up "$name"
+local_up "$name" installed # which need not be built
 step "fairlead: a manager, and an agent on every node"
 hack/deploy.sh
 step "a checkout that calls an inventory on another node; the inventory fails three calls in ten"

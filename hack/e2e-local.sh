@@ -12,14 +12,15 @@ fi
 cleanup() { [ "${KEEP:-}" = 1 ] || local_down "$name"; }
 trap cleanup EXIT
 step "a local cluster named $name"
-local_up "$name"
+# Nodes with containerd 2, and one with the distribution's, which is of version 1 on Debian 12.
+local_up "$name" built,built,installed
 step "installing fairlead by its charts, with other values first"
 hack/charts.sh install test/e2e/testdata/former-values.yaml
 hack/charts.sh install
 [ "${RACE:-}" != 1 ] || hack/e2e-race.sh prepare
 step "the stories"
 ended=0
-go test -count=1 -timeout "${TIMEOUT:-25m}" ./test/e2e -v -ginkgo.v ${FOCUS:+-ginkgo.focus="$FOCUS"} || ended=$?
+go test -count=1 -timeout "${TIMEOUT:-40m}" ./test/e2e -v -ginkgo.v ${FOCUS:+-ginkgo.focus="$FOCUS"} || ended=$?
 [ "${RACE:-}" != 1 ] || hack/e2e-race.sh check bin/cluster -name "$name" || ended=$?
 if [ "${KEEP:-}" != 1 ]; then
   step "uninstalling fairlead"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Proves that a new machine needs nothing but what README.md names: makes a minimal Debian root with those packages and Go, clones
 # what is committed into it, runs the set-up of both README commands there, then verify, lint and the unit tests.
-# What is shared with this machine are caches of things built by version (CACHE), Go's module cache and Go's build cache; no program
-# of this machine but Go itself is seen inside.
+# What is shared with this machine are caches of things built by version (CACHE), Go's module cache, and the build caches of Go and golangci-lint; no
+# program of this machine but Go itself is seen inside. The clone has the path that the checkout has here: what compilers make holds paths, and what
+# they have made here of the same files need not be made again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/fairlead}
@@ -36,17 +37,17 @@ root=$(mktemp -d "${TMPDIR:-/tmp}/fairlead-fresh.XXXXXX")
 trap 'rm -rf --one-file-system "$root"' EXIT
 tar -C "$root" -xf "$image"
 goroot=$(go env GOROOT)
-mkdir -p "$root$goroot" "$root/root/fairlead" "$root/root/.cache/fairlead" "$root/root/.cache/go-build" "$root/root/go"
-git clone -q . "$root/root/fairlead"
+mkdir -p "$root$goroot" "$root$PWD" "$root"/root/.cache/{fairlead,go-build,golangci-lint} "$root/root/go"
+git clone -q . "$root$PWD"
 # The network is this machine's, so names and authorities are too.
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 echo 'Binary::apt-get::APT::Keep-Downloaded-Packages "true"; APT::Keep-Downloaded-Packages "true";' >"$root/etc/apt/apt.conf.d/90keep"
 cp hack/fresh-inside.sh "$root/root/inside.sh"
 
-export root goroot cache
-gocache=$(go env GOCACHE) gomodcache=$(go env GOMODCACHE) gopath=$(go env GOPATH)
-export gocache gomodcache gopath
+checkout=$PWD
+gocache=$(go env GOCACHE) gomodcache=$(go env GOMODCACHE) lintcache=${GOLANGCI_LINT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/golangci-lint}
+export root goroot cache checkout gocache gomodcache lintcache
 # Mounts and processes of its own: nothing is left behind however it ends.
 unshare --mount --pid --fork --kill-child bash -euo pipefail -c '
   mount --make-rprivate /
@@ -58,13 +59,14 @@ unshare --mount --pid --fork --kill-child bash -euo pipefail -c '
   mount --make-shared "$root/run"
   mount --bind "$goroot" "$root$goroot"
   mount -o remount,bind,ro "$root$goroot"
-  mkdir -p "$cache/fresh/archives" "$gocache" "$gomodcache" "$root/root/go/pkg/mod"
+  mkdir -p "$cache/fresh/archives" "$gocache" "$gomodcache" "$lintcache" "$root/root/go/pkg/mod"
   mount --bind "$cache/fresh/archives" "$root/var/cache/apt/archives" # what was downloaded, not what was installed
   mount --bind "$cache" "$root/root/.cache/fairlead"
   mount --bind "$gocache" "$root/root/.cache/go-build"
   mount --bind "$gomodcache" "$root/root/go/pkg/mod"
+  mount --bind "$lintcache" "$root/root/.cache/golangci-lint"
   exec env -i HOME=/root TERM="${TERM:-dumb}" PATH="$goroot/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
     CI="${CI:-}" REQUIRE_PRIVILEGED="${REQUIRE_PRIVILEGED:-1}" \
     GOPROXY="$(go env GOPROXY)" GOSUMDB="$(go env GOSUMDB)" GOFLAGS=-mod=readonly \
-    chroot "$root" bash /root/inside.sh
+    chroot "$root" bash /root/inside.sh "$checkout"
 '

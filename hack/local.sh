@@ -5,12 +5,12 @@ RACE_IMAGES=(cmd/agent)
 
 step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
 
+# local_up NAME WHERE: WHERE the nodes' containerds come from, see the usage of bin/cluster.
 local_up() {
   local name=$1
   local tool
   tool=$(cluster_tool)
-  "$tool" -name "$name" up
-  "$tool" -name "$name" images "${IMAGES[@]}"
+  "$tool" -name "$name" up -containerd "$2" "${IMAGES[@]}"
   [ "${RACE:-}" != 1 ] || "$tool" -name "$name" images -race "${RACE_IMAGES[@]}"
   KUBECONFIG=$("$tool" -name "$name" kubeconfig)
   KUBECTL=$("$tool" binaries 2>/dev/null)/kubectl

@@ -15,9 +15,19 @@ export REQUIRE_PRIVILEGED
 RACE ?=
 GO_TEST = $(if $(filter 1,$(RACE)),CGO_ENABLED=1 go test -race,go test) -count=1
 
+# What takes longest is begun first. The parts go on beside each other, AT_A_TIME: the stories and most suites wait most of their time, in which
+# what computes, at a low priority, can go on.
+PARTS = e2e-local test-unit verify lint vulncheck test-enforcement test-differential test-grpc test-fuzz test-release test-soak test-cluster-tool
+AT_A_TIME ?= 3
+
 .PHONY: test
-test: verify lint vulncheck test-unit test-side-by-side test-fuzz e2e-local ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, gRPC, soak, cluster tool, fuzz, e2e.
+test: test-peers ## Run every test: verify, lint, vulnerabilities, unit, API, namespaces, enforced fields, direct beside governed, gRPC, soak, cluster tool, fuzz, e2e.
+	+@hack/parts.sh $(AT_A_TIME) $(PARTS)
 	@echo "make test: everything passed"
+
+.PHONY: ci
+ci: test-peers ## make test and make fresh, beside each other.
+	+@hack/parts.sh $(AT_A_TIME) $(subst vulncheck,vulncheck fresh,$(PARTS))
 
 .PHONY: test-deps
 test-deps: ## Install what the tests need (root on Debian), or say what is missing.
@@ -26,11 +36,6 @@ test-deps: ## Install what the tests need (root on Debian), or say what is missi
 .PHONY: test-unit
 test-unit: test-peers ## Unit, property, envtest and namespace tests, with the race detector.
 	KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" hack/unit.sh $(UNIT_PACKAGES)
-
-# Suites that wait most of their time, two at a time; each one's output comes when it has ended.
-.PHONY: test-side-by-side
-test-side-by-side: test-peers
-	+$(MAKE) -j2 --output-sync=target test-enforcement test-differential test-cluster-tool test-grpc test-release test-soak
 
 .PHONY: test-peers
 test-peers: test-deps ## Install the clients and servers of other people's making that test-differential and e2e-local use.
@@ -91,7 +96,7 @@ verify: verify-modules verify-generate verify-docs verify-macos ## Modules, gene
 
 .PHONY: verify-modules
 verify-modules:
-	for module in . hack/cluster hack/release test/grpc; do (cd $$module && go mod tidy -diff) || exit; done
+	for module in . hack/cluster hack/cluster/containerd hack/release test/grpc; do (cd $$module && go mod tidy -diff) || exit; done
 
 # fairlead run is for the machines of developers too.
 .PHONY: verify-macos

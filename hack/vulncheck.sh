@@ -18,3 +18,4 @@ check() { # folder of the module
 }
 check .
 check hack/cluster
+check hack/release

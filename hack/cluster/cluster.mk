@@ -27,7 +27,7 @@ images: cluster-tool ## Build the images (IMAGES=dirs) without Docker and load t
 	@$(CLUSTER_TOOL) images $(IMAGES)
 
 .PHONY: kube-binaries
-kube-binaries: cluster-tool ## Build Kubernetes' programs into the cache and print where they are.
+kube-binaries: cluster-tool ## Build the programs of the nodes into the cache and print where those of Kubernetes are.
 	@$(CLUSTER_TOOL) binaries
 
 .PHONY: kube-assets

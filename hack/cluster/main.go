@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +24,11 @@ import (
 
 const usage = `usage: cluster [-name NAME] COMMAND
 
-  up [-nodes N]           make the cluster, or verify the one that is there
+  up [-nodes N] [-containerd LIST] [-timeout 3m] [DIR...]
+                          make the cluster, or verify the one that is there, and give its nodes
+                          the images of the main packages; LIST is built (containerd 2 from its
+                          Go module, the default) or installed (the distribution's) for each node
+                          in turn, the last one also for all further nodes
   down                    take away all of it
   status                  say how it fares
   kubeconfig              print the path of the administrator's kubeconfig
@@ -32,7 +37,7 @@ const usage = `usage: cluster [-name NAME] COMMAND
   images [-race] DIR...   build the image fairlead.dev/DIR:dev of each main package, with the
                           race detector if so asked, and load them into the nodes if the
                           cluster is there
-  binaries                build Kubernetes, print the directory of its programs
+  binaries                build all programs of the nodes, print the directory of Kubernetes'
   assets                  build what envtest needs, print the directory (KUBEBUILDER_ASSETS)
 `
 
@@ -41,7 +46,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	err := run(ctx, os.Args[1:])
 	stop()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+	if exit, ok := err.(*exec.ExitError); ok { // of a command that was run for the user, and has said itself what is wrong
 		os.Exit(exit.ExitCode())
 	}
 	if err != nil {
@@ -97,6 +102,9 @@ func dispatch(ctx context.Context, c *cluster.Cluster, command string, args []st
 	case "images":
 		return images(ctx, c, args, progress)
 	case "binaries":
+		if _, err := build.EnsureContainerd(ctx, progress); err != nil {
+			return err
+		}
 		return printKubernetes(ctx, build.Kubernetes(), progress)
 	case "assets":
 		return printKubernetes(ctx, build.Assets(), progress)
@@ -121,13 +129,20 @@ func inside(command string, args []string) error {
 func up(ctx context.Context, c *cluster.Cluster, args []string, progress build.Progress) error {
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
 	nodes := flags.Int("nodes", 3, "number of nodes")
+	// It takes seconds on an idle machine; a busy one may need a multiple.
+	timeout := flags.Duration("timeout", 3*time.Minute, "how long it may take from the first process to the last check")
+	containerd := flags.String("containerd", cluster.Built, "where the nodes' containerds come from")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *nodes < 1 || *nodes > 9 {
 		return errors.New("a cluster has from 1 to 9 nodes")
 	}
-	if err := c.Up(ctx, *nodes, progress); err != nil {
+	from, err := cluster.ParseContainerd(*containerd)
+	if err != nil {
+		return err
+	}
+	if err := c.Up(ctx, cluster.Want{Nodes: *nodes, Containerd: from, Images: flags.Args(), Timeout: *timeout}, progress); err != nil {
 		return err
 	}
 	progress("export KUBECONFIG=%s", c.Kubeconfig())
@@ -164,7 +179,10 @@ func printKubernetes(ctx context.Context, programs []string, progress build.Prog
 // stopwatch prints progress with the time since the start.
 func stopwatch(w io.Writer) build.Progress {
 	start := time.Now()
+	var mu sync.Mutex
 	return func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
 		fmt.Fprintf(w, "[%5.1fs] %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, args...))
 	}
 }

@@ -87,8 +87,13 @@ func candidates(root, groups string) []candidate {
 			}
 		}
 	}
-	v1 := filepath.Join(root, "memory")
-	return []candidate{{filepath.Join(root, own2), version2}, {root, version2}, {filepath.Join(v1, own1), version1}, {v1, version1}}
+	// On a hybrid machine version 2 is mounted beside version 1, and has no account of memory unless version 1 lacks it (cgroup_no_v1=memory).
+	v1, beside := filepath.Join(root, "memory"), filepath.Join(root, "unified")
+	return []candidate{
+		{filepath.Join(root, own2), version2}, {root, version2},
+		{filepath.Join(v1, own1), version1}, {v1, version1},
+		{filepath.Join(beside, own2), version2}, {beside, version2},
+	}
 }
 
 // Close lets go of the account.

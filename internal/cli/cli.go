@@ -18,6 +18,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/importer"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/run"
+	"fairlead.dev/fairlead/internal/cli/schema"
 	"fairlead.dev/fairlead/internal/cli/status"
 	"fairlead.dev/fairlead/internal/cli/suggest"
 	"fairlead.dev/fairlead/internal/cli/tap"
@@ -78,7 +79,7 @@ func commands(env *kube.Env) []*cobra.Command {
 		endpoints.New(env),
 		explain.New(env),
 		newVersion(env),
-		run.New(nil),
+		run.New(schema.New().Document),
 		status.New(env),
 		suggest.New(env),
 		tap.New(env),

@@ -79,20 +79,20 @@ func TestTerminalsDoNotActOnWhatClustersHold(t *testing.T) {
 	manifest := `
 apiVersion: policy.fairlead.dev/v1alpha1
 kind: RetryPolicy
-metadata: {name: "a\e[2Jb", namespace: default}
+metadata: {name: p, namespace: default}
 spec:
   to: [{any: {}}]
   retry: {maxRetries: 1, responseHeaders: [{name: x, value: "\u009b31mred\u202e"}]}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: pod, namespace: default}
+metadata: {name: "a\e[2Jb", namespace: default}
 `
 	if err := os.WriteFile(evil, []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, format := range []string{"", "json", "yaml"} {
-		cmd.SetArgs([]string{"explain", "pod", "http://x/\u009b2J", "-f", evil, "-n", "default", "--header", "h: \x1b]0;title\x07", "-o", format})
+		cmd.SetArgs([]string{"explain", "a\x1b[2Jb", "http://x/\u009b2J", "-f", evil, "-n", "default", "--header", "h: \x1b]0;title\x07", "-o", format})
 		if err := cmd.ExecuteContext(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/cli/schema"
 )
 
 // place puts a fragment of a spec, with the fields of PolicyBody and those
@@ -109,8 +110,32 @@ func object(kind string, spec map[string]any) *unstructured.Unstructured {
 // kubectl does.
 func send(t *testing.T, u *unstructured.Unstructured) error {
 	t.Helper()
-	return apiServer.client.Create(t.Context(), u, client.DryRunAll, client.FieldValidation("Strict"))
+	text, err := u.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	offline := checker.Document(u.GetKind(), text)
+	err = apiServer.client.Create(t.Context(), u, client.DryRunAll, client.FieldValidation("Strict"))
+	if err == nil && offline != nil || apierrors.IsInvalid(err) && !slices.Equal(sentences(err), sentences(offline)) {
+		t.Errorf("the API server says %v, and without one it is said: %v", err, offline)
+	}
+	return err
 }
+
+// sentences are the causes of a refusal, which the API server lists in no order.
+func sentences(err error) (all []string) {
+	if err == nil {
+		return nil
+	}
+	for _, c := range causes(err) {
+		all = append(all, c.Field+": "+c.Message)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// checker checks policies without an API server: what it says is compared with what one says.
+var checker = schema.New()
 
 // mustAccept fails the test if the API server refuses u.
 func mustAccept(t *testing.T, u *unstructured.Unstructured) {

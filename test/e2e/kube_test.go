@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"regexp"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/streaming/pkg/httpstream"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -52,10 +54,7 @@ func connect() (*kube, error) {
 
 // exec runs a command in a pod's first container.
 func (k *kube) exec(ctx context.Context, pod *corev1.Pod, in io.Reader, args ...string) (string, error) {
-	req := k.set.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{Container: pod.Spec.Containers[0].Name, Command: args, Stdin: in != nil, Stdout: true, Stderr: true},
-			scheme.ParameterCodec)
-	ex, err := remotecommand.NewSPDYExecutor(k.config, "POST", req.URL())
+	ex, err := k.executor(pod, in != nil, args)
 	if err != nil {
 		return "", err
 	}
@@ -65,6 +64,25 @@ func (k *kube) exec(ctx context.Context, pod *corev1.Pod, in io.Reader, args ...
 		return out.String(), fmt.Errorf("%s in %s: %w: %s", strings.Join(args, " "), pod.Name, err, errs.String())
 	}
 	return out.String(), nil
+}
+
+// executor runs a command in a pod's first container, over a WebSocket as kubectl does, or over SPDY where the API server has none: over SPDY what a
+// command has printed can be lost when it ends at once.
+func (k *kube) executor(pod *corev1.Pod, stdin bool, args []string) (remotecommand.Executor, error) {
+	to := k.set.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
+		VersionedParams(&corev1.PodExecOptions{Container: pod.Spec.Containers[0].Name, Command: args, Stdin: stdin, Stdout: true, Stderr: true},
+			scheme.ParameterCodec).URL()
+	current, err := remotecommand.NewWebSocketExecutor(k.config, http.MethodGet, to.String())
+	if err != nil {
+		return nil, err
+	}
+	old, err := remotecommand.NewSPDYExecutor(k.config, http.MethodPost, to)
+	if err != nil {
+		return nil, err
+	}
+	return remotecommand.NewFallbackExecutor(current, old, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+	})
 }
 
 // object parses one YAML manifest.

@@ -11,7 +11,6 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/remotecommand"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -87,9 +86,7 @@ type conversation struct {
 // converse starts a program in a pod. It ends with its input, and with the spec at the latest.
 func (k *kube) converse(ctx context.Context, pod *corev1.Pod, args ...string) *conversation {
 	GinkgoHelper()
-	req := k.set.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{Container: pod.Spec.Containers[0].Name, Command: args, Stdin: true, Stdout: true, Stderr: true}, scheme.ParameterCodec)
-	ex, err := remotecommand.NewSPDYExecutor(k.config, "POST", req.URL())
+	ex, err := k.executor(pod, true, args)
 	Expect(err).NotTo(HaveOccurred())
 	in, w := io.Pipe()
 	c := &conversation{in: w, out: gbytes.NewBuffer()}

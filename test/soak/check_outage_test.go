@@ -78,7 +78,7 @@ func (c *circuit) probesSince(opened time.Time) (list []*probe) {
 	return list
 }
 
-// checkAtOnce: as many are under way at once as may be. One that takes longer than the circuit stays open keeps no other out.
+// checkAtOnce: as many are under way at once as may be. One that takes longer than the circuit stays open keeps no other out, be it before a server has seen it.
 func (c *circuit) checkAtOnce(probes []*probe) {
 	for i, p := range probes {
 		others := map[*account]bool{p.call: true}
@@ -87,7 +87,7 @@ func (c *circuit) checkAtOnce(probes []*probe) {
 			if !before.answers.IsZero() && before.answers.Before(ends) {
 				ends = before.answers
 			}
-			if ends.After(p.at) {
+			if ends.After(p.at) && p.call.begun.Add(c.breaker.OpenDuration).After(before.at) {
 				others[before.call] = true
 			}
 		}

@@ -30,9 +30,10 @@ type plainDialer struct {
 	gone   atomic.Bool // its pod has ended, and has no dialer
 	// broken is how many more dials make a connection that is reset already.
 	broken atomic.Int64
-	slow   atomic.Int64 // nanoseconds that each dial takes
-	narrow atomic.Bool  // the kernel takes little of what is sent
-	files  atomic.Bool  // connections are made as files, as the agent makes them, which last does not know
+	slow   atomic.Int64            // nanoseconds that each dial takes
+	held   atomic.Pointer[barrier] // what each dial waits for; nil: nothing
+	narrow atomic.Bool             // the kernel takes little of what is sent
+	files  atomic.Bool             // connections are made as files, as the agent makes them, which last does not know
 	// asked counts the looks at clients' ends, of which nothing is known if blind.
 	asked atomic.Int64
 	blind atomic.Bool
@@ -78,11 +79,18 @@ func procAddr(a netip.AddrPort) string {
 }
 
 func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.Socket, error) {
+	n, most := d.dials.Add(1), d.most.Load()
+	d.notify()
+	if held := d.held.Load(); held != nil {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-held.C:
+		}
+	}
 	if d.panics.Load() {
 		panic("as the test asks")
 	}
-	n, most := d.dials.Add(1), d.most.Load()
-	d.notify()
 	if d.refuse.Add(-1) >= 0 || most > 0 && n > most {
 		return nil, syscall.ECONNREFUSED
 	}

@@ -13,6 +13,12 @@ func (w *testProxy) pooled() (n int) {
 	return n
 }
 
+// taken counts the connections to upstreams that are in use or being made.
+func (w *testProxy) taken() (n int) {
+	w.store.Stats(time.Now(), func(s routes.Stats) { n += s.Pool.Active })
+	return n
+}
+
 // An attempt that another was answered before leaves its connection behind if its answer comes soon: both serve the next calls.
 func TestRule17_WhatIsAnsweredTooLateLeavesItsConnection(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -68,6 +74,55 @@ func TestRule17_WhatIsAnsweredTooLateLeavesItsConnection(t *testing.T) {
 				if _, body := c.get("/"); body != "again" {
 					t.Errorf("got %q, want what is said on the connections that are there", body)
 				}
+			}
+		})
+	}
+}
+
+// The connection that is being made for a hedge when its call is answered is for other calls, if it is there soon.
+func TestRule17_AConnectionThatComesTooLateIsKept(t *testing.T) {
+	for name, tc := range map[string]struct {
+		patience time.Duration
+		panics   bool
+		kept     int
+	}{
+		"soon":    {patience: patience, kept: 2},
+		"late":    {patience: 1, kept: 1},
+		"a panic": {patience: patience, panics: true, kept: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			held, dialling := newBarrier(), newBarrier()
+			defer held.now()
+			defer dialling.now()
+			w := buildWith(t, Options{stragglerFor: tc.patience}, serve(t, func(_ int, p *peer) {
+				for {
+					if _, _, _, ok := p.attemptOf(); !ok {
+						return
+					}
+					<-dialling.C
+					p.ok("first")
+				}
+			}), toAny(hedges(afterDelay(1))))
+			c := w.warmed()
+			w.dialer.held.Store(held)
+			c.send(aGET)
+			poll(t, func() bool { return w.dialer.dials.Load() == 2 })
+			w.dialer.panics.Store(tc.panics)
+			w.events.expectPanic.Store(tc.panics)
+			dialling.now()
+			if _, body := c.response("GET"); body != "first" {
+				t.Fatalf("got %q", body)
+			}
+			if tc.kept == 2 || tc.panics {
+				poll(t, func() bool { return w.pooled() == 1 })
+				held.now()
+			}
+			poll(t, func() bool { return w.pooled() == tc.kept && w.taken() == 0 })
+			if n := w.events.panics.Load(); n != 0 != tc.panics {
+				t.Errorf("%d panics are reported", n)
+			}
+			if seen := w.seen.lastCall(t); len(seen.Attempts) != 1 || seen.Outcome.Hedges != 1 {
+				t.Errorf("%+v", seen)
 			}
 		})
 	}

@@ -114,10 +114,26 @@ func (l *RateLimit) Waiting() int { return int(l.waiting.Load()) }
 // Gate returns the way of one pod's calls to the limit. Calls of a pod that come by different gates wait like those of different pods.
 func (l *RateLimit) Gate() *RateGate { return &RateGate{limit: l} }
 
+// GateWaiting is Gate for calls that wait for so long at most, whatever the limit's configuration says.
+func (l *RateLimit) GateWaiting(most time.Duration) *RateGate {
+	return &RateGate{limit: l, own: true, maxWait: int64(most)}
+}
+
 // RateGate is where the calls of one pod come to a RateLimit. It implements call.Gate.
 type RateGate struct {
-	limit *RateLimit
-	queue podQueue // guarded by limit.mu
+	limit *RateLimit // immutable, as are own and maxWait
+
+	own     bool // maxWait counts, and not the limit's
+	maxWait int64
+	queue   podQueue // guarded by limit.mu
+}
+
+// mostWait is how long calls wait at most, in nanoseconds.
+func (g *RateGate) mostWait(r *rate) int64 {
+	if g.own {
+		return g.maxWait
+	}
+	return r.maxWait
 }
 
 // Enter lets a call pass, refuses it or has it wait.
@@ -131,8 +147,8 @@ func (g *RateGate) Enter(now time.Time, w *Waiter) Entry {
 		switch {
 		case ok:
 			return Entry{}
-		case r != nil && r.tooLong(at-t):
-			return Entry{Verdict: Refuse, RetryAfter: r.retryAfter(at - t)}
+		case r != nil && r.tooLong(at-t, g.mostWait(r)):
+			return Entry{Verdict: Refuse, RetryAfter: r.retryAfter(at-t, g.mostWait(r))}
 		}
 	}
 	return l.wait(g, w, t)
@@ -175,7 +191,7 @@ func (l *RateLimit) wait(g *RateGate, w *Waiter, now int64) Entry {
 	came := w.queue == nil
 	if came {
 		l.line.push(&g.queue, w)
-		w.until = now + l.rate.Load().maxWait
+		w.until = now + g.mostWait(l.rate.Load())
 	}
 	r, at, ok := l.take(now, int64(l.line.position(w)))
 	if ok {
@@ -183,10 +199,10 @@ func (l *RateLimit) wait(g *RateGate, w *Waiter, now int64) Entry {
 		l.changed()
 		return Entry{}
 	}
-	if came && r.tooLong(at-now) || now >= w.until {
+	if came && r.tooLong(at-now, g.mostWait(r)) || now >= w.until {
 		l.line.remove(w)
 		l.changed()
-		return Entry{Verdict: Refuse, RetryAfter: r.retryAfter(at - now)}
+		return Entry{Verdict: Refuse, RetryAfter: r.retryAfter(at-now, g.mostWait(r))}
 	}
 	w.armed = min(at, w.until)
 	l.waiting.Store(int64(l.line.n))
@@ -197,12 +213,14 @@ func (l *RateLimit) wait(g *RateGate, w *Waiter, now int64) Entry {
 	return e
 }
 
-// tooLong reports whether a call that would pass after a time does not wait for that.
-func (r *rate) tooLong(d int64) bool { return d > r.maxWait && (r.maxWait == 0 || !r.provisional()) }
+// tooLong reports whether a call that would pass after a time, and waits for so long at most, does not wait for that.
+func (r *rate) tooLong(d, maxWait int64) bool {
+	return d > maxWait && (maxWait == 0 || !r.provisional())
+}
 
-// retryAfter is when a call would be let in that would pass after a time.
-func (r *rate) retryAfter(d int64) time.Duration {
-	d = max(d-r.maxWait, 0)
+// retryAfter is when a call would be let in, be it to wait for so long, that would pass after a time.
+func (r *rate) retryAfter(d, maxWait int64) time.Duration {
+	d = max(d-maxWait, 0)
 	if r.shared != nil {
 		d = min(d, r.shared.longest)
 	}

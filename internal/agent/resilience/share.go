@@ -28,10 +28,9 @@ func FirstShare(whole policy.Share) policy.Share {
 	return policy.Share{Rate: firstRate * whole.Rate, Burst: 1}
 }
 
-// SharedLimit is what a RateLimit goes by of which this node has a share.
+// SharedLimit is what a RateLimit goes by of which this node has a share. How long calls wait is up to their gates.
 type SharedLimit struct {
 	Whole, Share policy.Share
-	MaxWait      time.Duration
 	// Provisional: another share is on its way, so calls that may wait do so even if this one would not let them in in time.
 	Provisional bool
 }
@@ -68,7 +67,7 @@ func shareOf(s SharedLimit) *rate {
 	every := nanoseconds(1e9 / s.Share.Rate)
 	longest := int64(sharesFollow) + nanoseconds(1e9/s.Whole.Rate)
 	return &rate{
-		every: every, slack: nanoseconds((size - 1) * float64(every)), maxWait: int64(s.MaxWait),
+		every: every, slack: nanoseconds((size - 1) * float64(every)),
 		shared: &rateShare{share: s.Share, size: size, provisional: s.Provisional, longest: longest},
 	}
 }

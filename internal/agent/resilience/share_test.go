@@ -110,9 +110,9 @@ func TestRule24_ANodeWithoutAShareBeginsWithOneCall(t *testing.T) {
 // While a share is on its way calls wait that may, and it wakes them.
 func TestRule24_CallsWaitForAShareThatIsOnItsWay(t *testing.T) {
 	s := shared(0.001, 1)
-	s.MaxWait, s.Provisional = time.Second, true
+	s.Provisional = true
 	l := NewSharedRateLimit(s, t0)
-	g, woken := l.Gate(), 0
+	g, woken := l.GateWaiting(time.Second), 0
 	w := &Waiter{Wake: func() { woken++ }}
 	g.Enter(t0, &Waiter{})
 	if e := g.Enter(t0, w); e.Verdict != Park || !e.Until.Equal(t0.Add(time.Second)) || !e.Expected.IsZero() {
@@ -155,7 +155,6 @@ func TestRule24_AShareOfNothing(t *testing.T) {
 func TestRule24_SharesAreExactUnderConcurrency(t *testing.T) {
 	const workers, each, every = 8, 3000, time.Microsecond
 	small, large := shared(1e5, 3), shared(1e6, 7)
-	small.MaxWait, large.MaxWait = 20*every, 20*every
 	l := NewSharedRateLimit(large, t0)
 	var clock atomic.Int64
 	var mu sync.Mutex
@@ -174,7 +173,7 @@ func TestRule24_SharesAreExactUnderConcurrency(t *testing.T) {
 	})
 	for i := range workers {
 		wg.Go(func() {
-			g, random := l.Gate(), rand.New(rand.NewPCG(uint64(i), 6))
+			g, random := l.GateWaiting(20*every), rand.New(rand.NewPCG(uint64(i), 6))
 			for range each {
 				if at, ok := passOrLeave(g, &clock, random); ok {
 					mu.Lock()

@@ -66,33 +66,32 @@ func TestFaultsEndInTime(t *testing.T) {
 func TestAClockThatIsSetBackProlongsNoFaults(t *testing.T) {
 	now := time.Now()
 	f := &policy.Faults{Until: now.Add(time.Hour).Unix()}
-	e := faultEnds{}
-	ends := e.of(f, now.Round(0), now)
+	end := ends{}.ofFaults(f, now.Round(0), now)
 	later := now.Add(50 * time.Minute)
 	for name, tc := range map[string]struct {
 		wall time.Time
 		want time.Time
 	}{
-		"not set":           {later, ends},
-		"back by an hour":   {later.Add(-time.Hour), ends},
+		"not set":           {later, end},
+		"back by an hour":   {later.Add(-time.Hour), end},
 		"ahead, to the end": {now.Add(2 * time.Hour), later.Add(now.Add(time.Hour).Truncate(time.Second).Sub(now.Add(2 * time.Hour)))},
 	} {
-		e := faultEnds{f.Until: ends}
-		if got := e.of(f, tc.wall.Round(0), later); got.Sub(tc.want).Abs() > time.Second {
+		e := ends{f.Until: end}
+		if got := e.ofFaults(f, tc.wall.Round(0), later); got.Sub(tc.want).Abs() > time.Second {
 			t.Errorf("%s: ends %v later than it should", name, got.Sub(tc.want))
 		}
 	}
-	if got := e.of(f, now.Add(-48*time.Hour).Round(0), now); !got.IsZero() {
+	if got := (ends{}).ofFaults(f, now.Add(-48*time.Hour).Round(0), now); !got.IsZero() {
 		t.Errorf("believed though the clock is two days behind: %v", got)
 	}
 }
 
 // What has ended long ago is forgotten.
 func TestEndsOfFaultsAreForgotten(t *testing.T) {
-	now, e := time.Now(), faultEnds{}
+	now, e := time.Now(), ends{}
 	for i := range 100 {
 		at := now.Add(time.Duration(i) * 24 * time.Hour)
-		e.of(&policy.Faults{Until: at.Add(time.Hour).Unix()}, at.Round(0), at)
+		e.ofFaults(&policy.Faults{Until: at.Add(time.Hour).Unix()}, at.Round(0), at)
 	}
 	if len(e) > 4 {
 		t.Errorf("%d are remembered", len(e))

@@ -13,7 +13,7 @@ const maxForced = 24 * time.Hour
 
 // force has the binding's breakers kept open or closed as its source says. When that is over is found out once and counted by the monotonic
 // clock from then on, so that it ends in time whatever becomes of the node's clock. old is the binding before; nil: there was none.
-func (b *Binding) force(now time.Time, old *Binding) {
+func (b *Binding) force(now time.Time, old *Binding, e ends) {
 	f := b.source.ForcedBreaker
 	if !f.Set() {
 		return
@@ -21,7 +21,7 @@ func (b *Binding) force(now time.Time, old *Binding) {
 	if old != nil && old.source.ForcedBreaker == f {
 		b.forced = old.forced
 	} else {
-		b.forced = resilience.Forced{Open: f.Open, Until: now.Add(min(f.End().Sub(now.Round(0)), maxForced))}
+		b.forced = resilience.Forced{Open: f.Open, Until: e.ofForced(f, now.Round(0), now)}
 	}
 	if !now.Before(b.forced.Until) {
 		return
@@ -30,6 +30,11 @@ func (b *Binding) force(now time.Time, old *Binding) {
 	for i := range b.rules {
 		b.rules[i].values = withOwnBreaker(b.rules[i].values)
 	}
+}
+
+// ofForced returns when what is forced ends, by the clock of now, which nobody sets; wall is the node's.
+func (e ends) ofForced(f policy.ForcedBreaker, wall, now time.Time) time.Time {
+	return e.at(f.Until, min(f.End().Sub(wall), maxForced), now)
 }
 
 // withOwnBreaker returns s with a breaker that opens by hand alone, if s has none.

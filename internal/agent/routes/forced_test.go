@@ -55,6 +55,26 @@ func TestWhatIsForcedEndsInTime(t *testing.T) {
 	}
 }
 
+// A clock that is set back prolongs nothing, neither what is in force nor what comes again, as with a pod of its own profile; and one that is set ahead does not
+// end what is in force.
+func TestAClockThatIsSetBackProlongsNothingForced(t *testing.T) {
+	now := time.Now()
+	f := policy.ForcedBreaker{Open: true, Until: now.Add(time.Hour).Unix()}
+	e := ends{}
+	end := e.ofForced(f, now.Round(0), now)
+	later := now.Add(50 * time.Minute)
+	if got := e.ofForced(f, now.Round(0), later); got != end {
+		t.Errorf("ends %v later than it should", got.Sub(end))
+	}
+	old := &Binding{source: &policy.Binding{ForcedBreaker: f}}
+	old.forced = resilience.Forced{Open: true, Until: later.Add(time.Minute)}
+	b := &Binding{source: &policy.Binding{ForcedBreaker: f}}
+	b.base.values = &policy.Settings{}
+	if b.force(later, old, ends{f.Until: later.Add(time.Second)}); b.forced != old.forced {
+		t.Errorf("%+v, and %+v before the edit", b.forced, old.forced)
+	}
+}
+
 // What is forced holds for breakers that are there, for those that come, and for rules.
 func TestWhatIsForcedHoldsForEveryBreaker(t *testing.T) {
 	s := newTable(t)

@@ -29,10 +29,20 @@ type limit[G call.Gate] interface {
 	Gate() G
 }
 
-// rateLimit is one of the state's, or one that the state shares: the name of it in the cluster then.
+// rateLimit is one of the state's, or one that the state shares: the name of it in the cluster then, and how long calls under the state wait for it,
+// which others that share it need not do.
 type rateLimit struct {
 	*resilience.RateLimit
-	shared policy.LimitName
+	shared  policy.LimitName
+	maxWait time.Duration
+}
+
+// Gate implements limit.
+func (l rateLimit) Gate() *resilience.RateGate {
+	if l.shared.Limit != "" {
+		return l.GateWaiting(l.maxWait)
+	}
+	return l.RateLimit.Gate()
 }
 
 // gateTo is where a pod comes to a limit.
@@ -124,7 +134,7 @@ func (st *state) rateGate(versions versions, k limitKey) call.Gate {
 // newRateLimit makes a limit, or finds the node's part of one that the cluster shares.
 func (st *state) newRateLimit(cfg *policy.RateLimit) rateLimit {
 	if name := st.sharedName(cfg); name.Limit != "" {
-		return rateLimit{st.shared.limit(name, cfg, time.Now()), name}
+		return rateLimit{st.shared.limit(name, cfg, time.Now()), name, cfg.MaxWait}
 	}
 	return rateLimit{RateLimit: resilience.NewRateLimit(*cfg, time.Now())}
 }
@@ -154,6 +164,7 @@ func (st *state) reconfigureLimits(versions versions) {
 			return false
 		case l.shared.Limit != "":
 			st.shared.limit(l.shared, cfg, now)
+			return l.maxWait == cfg.MaxWait
 		default:
 			l.Reconfigure(*cfg, now)
 		}

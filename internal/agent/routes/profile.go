@@ -76,8 +76,8 @@ func (s *Table) compileNew(source *policy.Binding, n need, old *profile, next *i
 		return nil, err
 	}
 	now := time.Now()
-	b.force(now, old.binding(source.Key))
-	b.inject(now, s.faultEnds)
+	b.force(now, old.binding(source.Key), s.ends)
+	b.inject(now, s.ends)
 	return b, nil
 }
 

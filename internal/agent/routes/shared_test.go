@@ -57,6 +57,35 @@ func TestASharedLimitIsOneForAllBindings(t *testing.T) {
 	}
 }
 
+// Whether calls wait for a limit is what their own policies say, whatever those say that others share it under, and whoever came first.
+func TestWhoWaitsForASharedLimit(t *testing.T) {
+	waits := func(s *Table, pod string) bool {
+		g, w := limitsTo(t, s, pod).Gates[0], &resilience.Waiter{}
+		defer g.Leave(time.Now(), w, resilience.Result{})
+		return g.Enter(time.Now(), w).Verdict == resilience.Park
+	}
+	for _, first := range []string{"a", "b"} {
+		s := newTable(t)
+		rejected, queued := sharing("k", "ns/quota"), sharing("l", "ns/quota")
+		queued.Base.RateLimit.MaxWait = time.Hour
+		install(t, s, twoProfiles(rejected, queued))
+		if ok, _ := limitsTo(t, s, first).passes(); !ok {
+			t.Fatal("the first call does not pass")
+		}
+		for range 3 {
+			if waits(s, "a") || !waits(s, "b") {
+				t.Fatalf("%s came first: a call waits that must not, or the other way around", first)
+			}
+		}
+		both := sharing("k", "ns/quota")
+		both.Base.RateLimit.MaxWait = time.Hour
+		install(t, s, twoProfiles(both, queued))
+		if !waits(s, "a") || !waits(s, "b") {
+			t.Errorf("%s came first: a call does not wait after the edit", first)
+		}
+	}
+}
+
 func TestADifferentNameIsAnotherLimit(t *testing.T) {
 	s := newTable(t)
 	install(t, s, twoProfiles(sharing("k", "ns/quota"), sharing("l", "ns/other")))

@@ -38,8 +38,10 @@ func newSharedLimits() *sharedLimits {
 // limit returns the one of a name, made if there is none.
 func (s *sharedLimits) limit(name policy.LimitName, cfg *policy.RateLimit, now time.Time) *resilience.RateLimit {
 	l := s.all[name]
+	own := *cfg
+	own.MaxWait = 0 // each gate has its own
 	if l == nil {
-		l = &sharedLimit{cfg: *cfg, share: resilience.FirstShare(cfg.Share()), usedAt: now}
+		l = &sharedLimit{cfg: own, share: resilience.FirstShare(cfg.Share()), usedAt: now}
 		l.limit = resilience.NewSharedRateLimit(l.settings(), now)
 		if s.all[name] = l; len(s.all) == 1 {
 			s.asked = now
@@ -49,23 +51,23 @@ func (s *sharedLimits) limit(name policy.LimitName, cfg *policy.RateLimit, now t
 			}
 		}
 	}
-	l.configure(cfg, now)
+	l.configure(own, now)
 	return l.limit
 }
 
 // settings is what the limit is to go by.
 func (l *sharedLimit) settings() resilience.SharedLimit {
-	return resilience.SharedLimit{Whole: l.cfg.Share(), Share: l.share, MaxWait: l.cfg.MaxWait, Provisional: !l.granted}
+	return resilience.SharedLimit{Whole: l.cfg.Share(), Share: l.share, Provisional: !l.granted}
 }
 
 // configure puts an edit in force. A node's share of a limit that has become smaller is smaller at once; of one that has become larger it is
 // given more.
-func (l *sharedLimit) configure(cfg *policy.RateLimit, now time.Time) {
-	if l.cfg == *cfg {
+func (l *sharedLimit) configure(cfg policy.RateLimit, now time.Time) {
+	if l.cfg == cfg {
 		return
 	}
 	was, is := l.cfg.Share(), cfg.Share()
-	l.cfg = *cfg
+	l.cfg = cfg
 	if l.granted {
 		l.share.Rate *= min(is.Rate/was.Rate, 1)
 		l.share.Burst *= min(is.Burst/was.Burst, 1)

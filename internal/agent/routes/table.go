@@ -49,10 +49,10 @@ type Table struct {
 
 	installing sync.Mutex // serialises Install; taken before mu
 	// guarded by installing
-	profiles  map[string]*profile
-	ranked    []*profile // those that pods use, the newest first
-	installs  uint64
-	faultEnds faultEnds
+	profiles map[string]*profile
+	ranked   []*profile // those that pods use, the newest first
+	installs uint64
+	ends     ends // of faults, and of breakers that are kept open or closed by hand
 
 	mu sync.Mutex // held for moments only: calls wait for it
 	// guarded by mu
@@ -82,7 +82,7 @@ func New(o Options) (*Table, error) {
 	}
 	s := &Table{
 		dialer: o.Dialer, node: o.Node, observer: o.Observer, pools: upstream.NewPools(), maxDynamic: o.MaxDynamic, names: o.Names,
-		faultEnds:  faultEnds{},
+		ends:       ends{},
 		proxyNames: o.ProxyNames, traces: o.Traces, verdicts: verdicts{}, shared: newSharedLimits(),
 		states: states{all: map[string]map[stateKey]*state{}}, entries: entries{pods: map[string]*podEntries{}},
 		affinities: affinities{pods: map[string]map[string]*affinity{}, unused: map[*affinity]struct{}{}},

@@ -37,6 +37,12 @@ func (l Lease) Release(now time.Time, keep bool) {
 	l.pool.release(now, l.Conn, keep && l.idleLimit >= 0)
 }
 
+// ReleaseUnused gives back a new connection on which nothing was sent: it has proved alive to no client.
+func (l Lease) ReleaseUnused(now time.Time) {
+	l.client = 0
+	l.Release(now, true)
+}
+
 // Detach takes the connection out of its pool for good: it counts against no limit any more, and closing it is the holder's
 // business, by Release. It is for connections that have turned into something else than a carrier of requests.
 func (l Lease) Detach(now time.Time) {

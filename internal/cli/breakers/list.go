@@ -68,7 +68,7 @@ func collect(ctx context.Context, env *kube.Env, c client.Reader, l *kube.Listin
 		return nil, err
 	}
 	found := &kube.Found{Table: output.Table{
-		Columns: output.Columns("NAMESPACE", "POLICY", "TO", "DESTINATION", "STATE", "SINCE", "EJECTED", "FORCED", "+BY"), None: "No policy has a circuit breaker.",
+		Columns: output.Columns("NAMESPACE", "POLICY", "TO", "DESTINATION", "STATE", "~SINCE", "EJECTED", "FORCED", "+BY"), None: "No policy has a circuit breaker.",
 	}}
 	all := []Breaker{}
 	for i := range policies {

@@ -17,6 +17,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/gather"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/output"
+	"fairlead.dev/fairlead/internal/cli/schema"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -112,6 +113,9 @@ type Field struct {
 
 func collect(ctx context.Context, env *kube.Env, files *gather.Files, remove bool) (*Difference, error) {
 	objects, err := files.Objects(env)
+	if err == nil && !remove {
+		err = schema.New().All(objects)
+	}
 	if err != nil {
 		return nil, err
 	}

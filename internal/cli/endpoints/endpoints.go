@@ -8,10 +8,13 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/cli/ask"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/output"
@@ -19,73 +22,126 @@ import (
 )
 
 type flags struct {
-	node, format       string
-	ejected, noHeaders bool
+	kube.Listing
+	node    string
+	ejected bool
+	policy  string // whose endpoints to show; empty: of all
 }
 
 // New returns the command.
 func New(env *kube.Env) *cobra.Command { return newCommand(env, nil) }
 
 func newCommand(env *kube.Env, reach ask.Reach) *cobra.Command {
-	var f flags
+	f := flags{Listing: kube.Listing{Every: 2 * time.Second}}
 	cmd := &cobra.Command{
 		Use:   "endpoints [POLICY]",
 		Short: "Show the endpoints of a policy's destinations: which are ejected or probed, their weights, and the calls under way",
 		Long: `Shows the endpoints that agents choose among, of the destinations of a policy or of all. Each node judges for itself: an endpoint that is ejected on
-one may be in on another.`,
-		Example: "  kubectl fairlead endpoints shop/payments\n  kubectl fairlead endpoints --ejected\n  kubectl fairlead endpoints --node node-1 -o json",
+one may be in on another. It is about the policies of all namespaces, unless -n names one.`,
+		Example: "  kubectl fairlead endpoints shop/payments\n  kubectl fairlead endpoints --ejected --watch\n  kubectl fairlead endpoints --node node-1 -o json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := output.Format(f.format).Check(output.Wide, output.JSON, output.YAML); err != nil {
+			if !cmd.Flags().Changed("namespace") {
+				f.AllNamespaces = true
+			}
+			if err := f.check(env, args); err != nil {
 				return err
 			}
 			c, err := env.Client()
 			if err != nil {
 				return err
 			}
-			return run(cmd.Context(), env, ask.New(env, c, reach), &f, args)
+			a := ask.New(env, c, reach)
+			return f.Run(cmd.Context(), c, func(ctx context.Context) (*kube.Found, error) { return f.collect(ctx, env, c, a) })
 		},
 		ValidArgsFunction: env.CompletePolicies(),
 	}
+	f.AddTo(cmd, env)
 	set := cmd.Flags()
 	set.StringVar(&f.node, "node", "", "Show what one node sees")
 	set.BoolVar(&f.ejected, "ejected", false, "Show only those that are ejected or probed")
-	set.BoolVar(&f.noHeaders, "no-headers", false, "Leave the head of the table out")
-	set.StringVarP(&f.format, "output", "o", "", "Output format: wide, json or yaml")
+	set.DurationVar(&f.Every, "interval", f.Every, "With --watch: how often to look")
 	return cmd
 }
 
-func run(ctx context.Context, env *kube.Env, a *ask.Asker, f *flags, args []string) error {
+// check takes the policy that arguments name, in the namespace of -n if they name none, and says what is wrong with the flags.
+func (f *flags) check(env *kube.Env, args []string) error {
+	if f.Every < time.Second {
+		return fmt.Errorf("--interval %s is too short: write 1s or more", f.Every)
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	f.policy = args[0]
+	if f.AllNamespaces || strings.Contains(f.policy, "/") {
+		return nil
+	}
+	namespace, err := env.Namespace()
+	f.policy = namespace + "/" + f.policy
+	return err
+}
+
+// collect asks the agents.
+func (f *flags) collect(ctx context.Context, env *kube.Env, c client.Reader, a *ask.Asker) (*kube.Found, error) {
+	wanted, err := f.wanted(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	agents, err := a.AgentsOn(ctx, f.node)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	q := url.Values{}
-	if len(args) > 0 {
-		q.Set("policy", args[0])
+	if f.policy != "" {
+		q.Set("policy", f.policy)
 	}
 	answers, failed := ask.Agents[liveapi.List[liveapi.Endpoints]](ctx, a, agents, liveapi.EndpointsPath, q)
 	for _, err := range failed {
 		fmt.Fprintf(env.ErrOut, "not among it: %v\n", err)
 	}
 	if len(answers) == 0 && len(failed) > 0 {
-		return failed[0]
+		return nil, failed[0]
+	}
+	for i := range answers {
+		answers[i].Items = slices.DeleteFunc(answers[i].Items, func(e liveapi.Endpoints) bool { return !wanted(e.Policy) })
 	}
 	slices.SortFunc(answers, func(a, b liveapi.List[liveapi.Endpoints]) int { return cmp.Compare(a.Node, b.Node) })
-	format := output.Format(f.format)
-	if format == output.JSON || format == output.YAML {
-		return output.Value(env.Out, format, answers)
+	return &kube.Found{Table: *table(answers, f.ejected), Value: answers}, nil
+}
+
+// wanted says of policies, named as namespace/name or as a ClusterRetryPolicy, whether the flags choose them.
+func (f *flags) wanted(ctx context.Context, c client.Reader) (func(policy string) bool, error) {
+	options, err := f.Options()
+	if err != nil {
+		return nil, err
 	}
-	t := table(answers, f.ejected)
-	if len(t.Rows) == 0 {
-		fmt.Fprintln(env.ErrOut, "No agent has such an endpoint.")
-		return nil
+	if f.Selector == "" {
+		return func(policy string) bool {
+			return options.Namespace == "" || !strings.Contains(policy, "/") || strings.HasPrefix(policy, options.Namespace+"/")
+		}, nil
 	}
-	return t.Print(env.Out, format == output.Wide, !f.noHeaders)
+	policies, err := kube.Policies(ctx, c, options)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for i := range policies {
+		names[policies[i].Key()] = true
+	}
+	return func(policy string) bool { return names[policy] }, nil
+}
+
+// resource is a policy for -o name.
+func resource(policy string) string {
+	if _, name, namespaced := strings.Cut(policy, "/"); namespaced {
+		return "retrypolicy." + v1alpha1.GroupName + "/" + name
+	}
+	return "clusterretrypolicy." + v1alpha1.GroupName + "/" + policy
 }
 
 func table(answers []liveapi.List[liveapi.Endpoints], ejected bool) *output.Table {
-	t := &output.Table{Columns: output.Columns("POLICY", "DESTINATION", "ENDPOINT", "NODE", "STATE", "WEIGHT", "OUTSTANDING", "EJECTIONS", "FOR", "+NEXT PROBE", "+RULE", "+POD")}
+	t := &output.Table{Columns: output.Columns("POLICY", "DESTINATION", "ENDPOINT", "NODE", "STATE", "WEIGHT", "~OUTSTANDING", "EJECTIONS", "~FOR", "+~NEXT PROBE", "+RULE", "+POD"),
+		None: "No agent has such an endpoint."}
 	for _, list := range answers {
 		for _, d := range list.Items {
 			for i := range d.Endpoints {
@@ -100,9 +156,12 @@ func table(answers []liveapi.List[liveapi.Endpoints], ejected bool) *output.Tabl
 // add adds a row for an endpoint, or one for each of the breakers that judge it.
 func add(t *output.Table, list *liveapi.List[liveapi.Endpoints], d *liveapi.Endpoints, e *liveapi.Endpoint, ejected bool) {
 	row := []string{d.Policy, d.Destination, e.Address.String(), list.Node}
+	put := func(key string, cells ...string) {
+		t.Rows = append(t.Rows, output.Row{Name: resource(d.Policy), Key: strings.Join(append(row, key), "\x00"), Cells: append(slices.Clone(row), cells...)})
+	}
 	if len(e.Judged) == 0 {
 		if !ejected {
-			t.Rows = append(t.Rows, output.Row{Cells: append(row, "not judged", "", strconv.Itoa(e.Outstanding), "", "", "", "", "")})
+			put("", "not judged", "", strconv.Itoa(e.Outstanding), "", "", "", "", "")
 		}
 		return
 	}
@@ -111,8 +170,8 @@ func add(t *output.Table, list *liveapi.List[liveapi.Endpoints], d *liveapi.Endp
 		if ejected && j.State == "closed" {
 			continue
 		}
-		t.Rows = append(t.Rows, output.Row{Cells: append(slices.Clone(row), cmp.Or(state, j.State), strconv.FormatFloat(j.Weight, 'g', 2, 64),
-			strconv.Itoa(e.Outstanding), strconv.FormatUint(j.Ejections, 10), after(list.At, j.Since), after(j.Until, list.At), j.Rule, j.Pod)})
+		put(j.Rule+"\x00"+j.Pod, cmp.Or(state, j.State), strconv.FormatFloat(j.Weight, 'g', 2, 64), strconv.Itoa(e.Outstanding),
+			strconv.FormatUint(j.Ejections, 10), after(list.At, j.Since), after(j.Until, list.At), j.Rule, j.Pod)
 	}
 }
 

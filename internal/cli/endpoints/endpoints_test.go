@@ -1,16 +1,18 @@
 package endpoints
 
 import (
-	"context"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/cli/ask/asktest"
+	"fairlead.dev/fairlead/internal/cli/clitest"
 	"fairlead.dev/fairlead/internal/liveapi"
 )
 
@@ -33,10 +35,7 @@ func agent(node string) http.Handler {
 
 func run1(t *testing.T, c *asktest.Cluster, args ...string) error {
 	t.Helper()
-	cmd := newCommand(c.Env, c.Reach)
-	cmd.SetArgs(args)
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	return cmd.ExecuteContext(context.Background())
+	return clitest.Run(t, c.Env, newCommand(c.Env, c.Reach), args...)
 }
 
 func rows(s string) (out []string) {
@@ -91,5 +90,58 @@ func TestNoAnswerIsAnError(t *testing.T) {
 	c.Add("fairlead-agent", "agent-1", "node-1", http.NotFoundHandler())
 	if err := run1(t, c); err == nil || !strings.Contains(err.Error(), "it is of an earlier version") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A namespace, labels and names choose and print policies, as in the other listings.
+func TestPoliciesAreChosen(t *testing.T) {
+	for args, want := range map[string]string{
+		"-n shop -o name":            "retrypolicy.policy.fairlead.dev/payments\nretrypolicy.policy.fairlead.dev/search\n",
+		"-n other -o name":           "",
+		"-n other -A -l a=b -o name": "retrypolicy.policy.fairlead.dev/search\n",
+		"-l a=c -o name":             "",
+		"-n other -o json":           `"items": []`,
+	} {
+		search := &v1alpha1.RetryPolicy{}
+		search.Namespace, search.Name, search.Labels = "shop", "search", map[string]string{"a": "b"}
+		c := asktest.New(t, search)
+		c.Add("fairlead-agent", "agent-1", "node-1", agent("node-1"))
+		if err := run1(t, c, strings.Fields(strings.TrimSuffix(args, ""))...); err != nil {
+			t.Fatalf("%s: %v", args, err)
+		}
+		if got := c.Out.String(); got != want && (want == "" || !strings.Contains(got, want)) {
+			t.Errorf("%s prints %q", args, got)
+		}
+	}
+}
+
+// With --watch lines are printed when something changes, but for what time alone does.
+func TestChangesAreWatched(t *testing.T) {
+	c := asktest.New(t)
+	var asked atomic.Int32
+	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n := int(asked.Add(1))
+		b := liveapi.EndpointBreaker{State: "open", Since: now}
+		if n == 3 {
+			b.State = "closed"
+		}
+		if n > 3 {
+			http.Error(w, "it has ended", http.StatusServiceUnavailable)
+			return
+		}
+		liveapi.Answer(w, liveapi.List[liveapi.Endpoints]{Node: "node-1", At: now.Add(time.Duration(n) * time.Second), Items: []liveapi.Endpoints{
+			{Policy: "shop/payments", Destination: "shop/payments:80", Endpoints: []liveapi.Endpoint{{Address: netip.MustParseAddrPort("10.0.0.1:80"), Judged: []liveapi.EndpointBreaker{b}}}},
+		}})
+	}))
+	err := run1(t, c, "--watch", "--interval", "1s")
+	if err == nil || !strings.Contains(err.Error(), "it has ended") {
+		t.Errorf("ended with %v", err)
+	}
+	want := []string{
+		"POLICY DESTINATION ENDPOINT NODE STATE WEIGHT OUTSTANDING EJECTIONS FOR", "shop/payments shop/payments:80 10.0.0.1:80 node-1 ejected 0 0 0 1s",
+		"shop/payments shop/payments:80 10.0.0.1:80 node-1 in 0 0 0 3s",
+	}
+	if diff := cmp.Diff(want, rows(c.Out.String())); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/gather"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/output"
+	"fairlead.dev/fairlead/internal/cli/schema"
 )
 
 // options are the flags.
@@ -125,6 +126,9 @@ func (o *options) explain(ctx context.Context, podName, dest string) (*Explanati
 func (o *options) gather(ctx context.Context, c *Call, namespace string) (*gather.Gathered, error) {
 	if o.files.Given() {
 		objects, err := o.files.Objects(o.env)
+		if err == nil {
+			err = schema.New().All(objects)
+		}
 		if err != nil {
 			return nil, err
 		}

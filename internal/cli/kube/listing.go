@@ -3,7 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
-	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/labels"
@@ -20,6 +20,8 @@ type Listing struct {
 	Output        string
 	NoHeaders     bool
 	Watch         bool
+	// Every is how often to look with Watch where it is not enough to do so when policies change; 0: it is.
+	Every time.Duration
 }
 
 // AddTo adds the flags to a command.
@@ -79,14 +81,15 @@ func (l *Listing) Run(ctx context.Context, c client.WithWatch, collect func(cont
 	}
 	for watched.next(ctx) {
 		now, err := collect(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // somebody has ended it
+		}
 		if err != nil {
 			return err
 		}
-		before, text := found.Rows, found.Text
+		text := found.Text
 		changed := *now
-		changed.Rows = slices.DeleteFunc(slices.Clone(now.Rows), func(r output.Row) bool {
-			return slices.ContainsFunc(before, func(o output.Row) bool { return o.Key == r.Key && slices.Equal(o.Cells, r.Cells) })
-		})
+		changed.Rows = now.Changed(found.Rows)
 		found = now
 		if changed.Text == text {
 			if changed.Text = ""; len(changed.Rows) == 0 {

@@ -107,7 +107,7 @@ func (p *PodPort) Dial(ctx context.Context) (net.Conn, error) {
 func (p *PodPort) connect() (net.Conn, error) {
 	conn, request, err := p.shared()
 	if err != nil {
-		return nil, fmt.Errorf("reach pod %s/%s through the API server: %w", p.namespace, p.pod, err)
+		return nil, Explain(err, fmt.Sprintf("reach pod %s/%s through the API server", p.namespace, p.pod))
 	}
 	c, err := open(conn, p.port, request)
 	if err != nil {

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -29,22 +28,27 @@ func (l *Listing) watch(ctx context.Context, c client.WithWatch) (*watched, erro
 	if !l.Watch {
 		return w, nil
 	}
-	options, err := l.Options()
-	if err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	w.stop = func() {
 		cancel()
 		running.Wait()
 	}
+	if l.Every > 0 {
+		running.Go(func() { w.tick(ctx, l.Every) })
+		return w, nil
+	}
+	options, err := l.Options()
+	if err != nil {
+		w.stop()
+		return nil, err
+	}
 	for _, list := range []client.ObjectList{&v1alpha1.RetryPolicyList{}, &v1alpha1.ClusterRetryPolicyList{}} {
 		open := func() (watch.Interface, error) { return c.Watch(ctx, list, options) }
 		first, err := open()
 		if err != nil {
 			w.stop()
-			return nil, fmt.Errorf("watch policies: %w", err)
+			return nil, Explain(err, "watch policies")
 		}
 		running.Go(func() { w.follow(ctx, first, open) })
 	}
@@ -62,7 +66,7 @@ func (w *watched) follow(ctx context.Context, from watch.Interface, open func() 
 		}
 		var err error
 		if from, err = open(); err != nil {
-			w.failed <- fmt.Errorf("watch policies: %w", err)
+			w.failed <- Explain(err, "watch policies")
 			return
 		}
 	}
@@ -79,9 +83,27 @@ func (w *watched) events(ctx context.Context, from watch.Interface) {
 				return
 			}
 		}
+		w.changed()
+	}
+}
+
+func (w *watched) changed() {
+	select {
+	case w.changes <- struct{}{}:
+	default: // which is still to be looked at
+	}
+}
+
+// tick says again and again that something may have changed.
+func (w *watched) tick(ctx context.Context, every time.Duration) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
 		select {
-		case w.changes <- struct{}{}:
-		default: // which is still to be looked at
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			w.changed()
 		}
 	}
 }

@@ -13,14 +13,17 @@ type Column struct {
 	Name string
 	// Wide columns are printed with -o wide alone.
 	Wide bool
+	// Passing columns change as time passes: that alone is no change of a row.
+	Passing bool
 }
 
-// Columns returns columns by their names; those whose names begin with a plus sign are Wide.
+// Columns returns columns by their names; those whose names begin with a plus sign are Wide, and with a tilde, behind that, Passing.
 func Columns(names ...string) []Column {
 	out := make([]Column, len(names))
 	for i, name := range names {
 		plain, wide := strings.CutPrefix(name, "+")
-		out[i] = Column{plain, wide}
+		plain, passing := strings.CutPrefix(plain, "~")
+		out[i] = Column{plain, wide, passing}
 	}
 	return out
 }
@@ -38,6 +41,31 @@ type Table struct {
 	Rows    []Row
 	// None is a sentence for people when there are no rows.
 	None string
+}
+
+// Changed returns the rows that are not as they were before, or were not there.
+func (t *Table) Changed(before []Row) []Row {
+	was := make(map[string][]string, len(before))
+	for i := range before {
+		was[before[i].Key] = before[i].Cells
+	}
+	var out []Row
+	for _, r := range t.Rows {
+		if old, ok := was[r.Key]; !ok || !t.same(old, r.Cells) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// same reports whether two rows differ at most in what passes.
+func (t *Table) same(a, b []string) bool {
+	for i, c := range t.Columns {
+		if !c.Passing && a[i] != b[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // Print prints the table, with its head if head says so.

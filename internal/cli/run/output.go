@@ -1,12 +1,18 @@
 package run
 
 import (
+	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 
-	"golang.org/x/term"
+	"fairlead.dev/fairlead/internal/cli/screen"
+)
+
+const (
+	// maxKept bounds what is kept of what is said while live figures are shown, and lastLines how much of it stands below them.
+	maxKept   = 64 << 10
+	lastLines = 5
 )
 
 // output is standard error, to which the command writes too.
@@ -15,15 +21,24 @@ type output struct {
 	to    io.Writer
 	quiet bool
 
-	mu    sync.Mutex
-	drawn bool // guarded by mu; the terminal shows live figures
+	mu sync.Mutex
+	// guarded by mu
+	board *screen.Board // the live figures; nil: there are none
+	kept  []byte        // what was said since they are there, the latest of it
 }
 
-// Write implements io.Writer.
+// Write implements io.Writer. While live figures are shown it is kept until they are gone.
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.to.Write(p)
+	if o.board == nil {
+		return o.to.Write(p)
+	}
+	o.kept = append(o.kept, p...)
+	if over := len(o.kept) - maxKept; over > 0 {
+		o.kept = bytes.Clone(o.kept[over:])
+	}
+	return len(p), nil
 }
 
 // say writes a sentence for whoever runs the command.
@@ -40,29 +55,36 @@ func (o *output) sayAll(sentences []string) {
 }
 
 // live reports whether figures can be shown in place.
-func (o *output) live() bool {
-	f, ok := o.to.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
+func (o *output) live() bool { return screen.Live(o.to) }
 
-const clearScreen = "\x1b[H\x1b[2J"
-
-// redraw has write write onto an empty screen.
-func (o *output) redraw(write func()) {
-	_, _ = io.WriteString(o, clearScreen)
+// show shows figures, and below them what was said last.
+func (o *output) show(figures []byte) {
 	o.mu.Lock()
-	o.drawn = true
-	o.mu.Unlock()
-	write()
+	defer o.mu.Unlock()
+	if o.board == nil {
+		o.board = screen.NewBoard(o.to)
+	}
+	if said := last(o.kept, lastLines); len(said) > 0 {
+		figures = append(append(figures, '\n'), said...)
+	}
+	o.board.Show(string(figures))
 }
 
-// clear ends what redraw began.
+// last returns the last lines of a text.
+func last(text []byte, n int) []byte {
+	lines := bytes.SplitAfter(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
+	return bytes.Join(lines[max(0, len(lines)-n):], nil)
+}
+
+// clear ends the live figures, and writes what was kept.
 func (o *output) clear() {
 	o.mu.Lock()
-	drawn := o.drawn
-	o.drawn = false
-	o.mu.Unlock()
-	if drawn {
-		_, _ = io.WriteString(o, clearScreen)
+	defer o.mu.Unlock()
+	if o.board == nil {
+		return
 	}
+	o.board.Close()
+	o.board = nil
+	_, _ = o.to.Write(o.kept) // standard error is gone if this fails
+	o.kept = nil
 }

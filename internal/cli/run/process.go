@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,6 +55,7 @@ func (r *runner) command(p place) (code int, err error) {
 		state, _ := process.Wait() // nobody else waits for it
 		ended <- state
 	}()
+	defer r.out.clear()
 	return exitCode(r.attend(process, signals, ended)), nil
 }
 
@@ -92,7 +94,9 @@ func (r *runner) attend(process *os.Process, signals <-chan os.Signal, ended <-c
 			r.reload()
 		case <-top:
 			totals := r.engine.Figures()
-			r.out.redraw(func() { _ = totals.Write(r.out, time.Since(began)) })
+			var text bytes.Buffer
+			_ = totals.Write(&text, time.Since(began)) // which takes all
+			r.out.show(text.Bytes())
 		case state := <-ended:
 			return state
 		}

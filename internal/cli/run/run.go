@@ -118,7 +118,6 @@ func (r *runner) work() error {
 		return err
 	}
 	r.drain(p)
-	r.out.clear()
 	if !r.options.Quiet {
 		totals := r.engine.Figures()
 		_ = totals.Write(r.out, time.Since(began)) // standard error is gone if this fails

@@ -23,6 +23,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/ask/asktest"
 	"fairlead.dev/fairlead/internal/cli/clitest"
 	"fairlead.dev/fairlead/internal/cli/diff"
+	"fairlead.dev/fairlead/internal/cli/schema"
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/liveapi"
 )
@@ -181,12 +182,12 @@ func TestFlagsThatCannotBeMeantAreRefused(t *testing.T) {
 	}
 }
 
-// Whatever was observed, the policy can be read again, and no figure contradicts another.
+// Whatever was observed, the policy is one that the API server accepts, and no figure contradicts another.
 func TestWhateverWasObservedCanBeSuggestedFrom(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	for range 2000 {
+	random, checker := rand.New(rand.NewPCG(1, 2)), schema.New()
+	for range 1000 {
 		calls := 20 + random.Uint64N(1_000_000)
-		f := flow([]string{"a-b.example:80", "x/y:1", "[2001:db8::1]:443", "Ünnamed:9"}[random.IntN(4)], []string{"HTTP", "gRPC", "TLS", "TCP"}[random.IntN(4)],
+		f := flow([]string{"a-b.example:80", "x/y:1", "[2001:db8::1]:443", "192.0.2.7:9"}[random.IntN(4)], []string{"HTTP", "gRPC", "TLS", "TCP"}[random.IntN(4)],
 			30, calls, random.Uint64N(calls+1), random.ExpFloat64())
 		e := gathered(&liveapi.Inventory{StepSeconds: 60, Flows: []liveapi.Flow{f}})[0]
 		e.pods = random.IntN(5000)
@@ -200,6 +201,9 @@ func TestWhateverWasObservedCanBeSuggestedFrom(t *testing.T) {
 		}
 		var p v1alpha1.RetryPolicy
 		if err := yaml.UnmarshalStrict(out.Bytes(), &p); err != nil {
+			t.Fatalf("%v\n%s", err, out.String())
+		}
+		if err := checker.Document(v1alpha1.RetryPolicyKind, out.Bytes()); err != nil {
 			t.Fatalf("%v\n%s", err, out.String())
 		}
 		of := compile.Settings(&p.Spec.PolicyBody)

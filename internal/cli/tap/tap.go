@@ -4,11 +4,8 @@ package tap
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"fmt"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/ask"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/output"
+	"fairlead.dev/fairlead/internal/cli/screen"
 	"fairlead.dev/fairlead/internal/liveapi"
 )
 
@@ -26,6 +24,7 @@ type flags struct {
 	all                                             bool
 	workload, policy, host, status, outcome, format string
 	node                                            string
+	plain                                           bool
 	rate                                            int
 	lasts                                           time.Duration
 }
@@ -40,7 +39,10 @@ func newCommand(env *kube.Env, reach ask.Reach) *cobra.Command {
 		Short: "Show calls while they end, with each of their attempts",
 		Long: `Shows the calls of pods while they end: what was called, what came of it, why it was retried or not, and of each attempt where it went, how it
 ended and how long it took. What is asked for is chosen where the calls end. Calls do not wait for it: what is more than the rate, or than this
-machine takes, is dropped, and how many that were is said. Bodies, header fields and queries are never shown.`,
+machine takes, is dropped, and how many that were is said. Bodies, header fields and queries are never shown.
+
+On a terminal it is a view: space holds it still, / filters it, enter shows all about the selected call, and q ends it. Otherwise, and with --plain, calls
+are printed.`,
 		Example: `  kubectl fairlead tap -n shop
   kubectl fairlead tap checkout-5d9f-x2k --outcome retried
   kubectl fairlead tap -A --host '*.example.com' --status 5xx -o json | jq .call.tried`,
@@ -72,6 +74,7 @@ func (f *flags) addTo(cmd *cobra.Command) {
 	set.StringVar(&f.node, "node", "", "Show the calls of one node's pods")
 	set.IntVar(&f.rate, "rate", 0, "Calls per second and node at most, from 1 to 1000 (100 unless set)")
 	set.DurationVar(&f.lasts, "for", 0, "End after a time, an hour at most")
+	set.BoolVar(&f.plain, "plain", false, "Print calls, on a terminal as well")
 	set.StringVarP(&f.format, "output", "o", "", "Output format: json, one object a line")
 }
 
@@ -120,88 +123,11 @@ func run(ctx context.Context, env *kube.Env, c client.Reader, a *ask.Asker, f *f
 	if err != nil {
 		return err
 	}
-	return ask.Lines(ctx, a, agents, liveapi.TapPath, f.query(namespace, pod), func(l liveapi.TapLine) { print(env, f, &l) })
-}
-
-// print prints a line of a tap; those that only say that it goes on are for the agent.
-func print(env *kube.Env, f *flags, l *liveapi.TapLine) {
-	if f.format == string(output.JSON) {
-		if l.Call != nil || l.Dropped > 0 {
-			text, err := json.Marshal(l)
-			if err == nil { // it was read as JSON
-				fmt.Fprintln(env.Out, string(text))
-			}
-		}
-		return
+	lines := func(ctx context.Context, each func(liveapi.TapLine)) error {
+		return ask.Lines(ctx, a, agents, liveapi.TapPath, f.query(namespace, pod), each)
 	}
-	if l.Dropped > 0 {
-		fmt.Fprintf(env.ErrOut, "%d more calls of node %s are not shown: ask for fewer, or raise --rate\n", l.Dropped, output.Text(l.Node))
+	if f.format == "" && !f.plain && screen.Live(env.Terminal) {
+		return show(ctx, env, newView(namespace, title(namespace, pod, len(agents))), lines)
 	}
-	if l.Call != nil {
-		fmt.Fprint(env.Out, text(l))
-	}
-}
-
-// text is a call for people: one line, and one for each attempt if there is more to say than the first does.
-func text(l *liveapi.TapLine) string {
-	c := l.Call
-	var b strings.Builder
-	what := strings.TrimSpace(c.Method + " " + cmp.Or(c.Host, c.To.String()) + c.Path)
-	fmt.Fprintf(&b, "%s %s → %s %s in %s", l.At.Local().Format("15:04:05.000"), output.Text(c.Pod), output.Text(what), output.Text(result(c)), seconds(c.TookSeconds))
-	if c.Decision != "not_needed" {
-		fmt.Fprintf(&b, ", %s", output.Text(c.Decision))
-	}
-	if c.Detail != "" {
-		fmt.Fprintf(&b, ": %s", output.Text(c.Detail))
-	}
-	fmt.Fprintf(&b, " (%s)\n", output.Text(strings.Join(nonEmpty(c.Policy, c.Rule, dryRun(c)), ", ")))
-	if len(c.Tried) < 2 && c.Decision == "not_needed" {
-		return b.String()
-	}
-	for i, t := range c.Tried {
-		endpoint := "nowhere"
-		if t.Endpoint.IsValid() {
-			endpoint = t.Endpoint.String()
-		}
-		fmt.Fprintf(&b, "    %d %s %s %s in %s", i+1, output.Text(t.Start), endpoint, output.Text(t.Result), seconds(t.TookSeconds))
-		if t.Detail != "" {
-			fmt.Fprintf(&b, ": %s", output.Text(t.Detail))
-		}
-		b.WriteByte('\n')
-	}
-	return b.String()
-}
-
-func result(c *liveapi.Call) string {
-	switch {
-	case c.GRPCStatus != "":
-		return c.GRPCStatus
-	case c.Status > 0 && c.Kind != "response":
-		return strconv.Itoa(c.Status) + " " + c.Kind
-	case c.Status > 0:
-		return strconv.Itoa(c.Status)
-	case c.Kind == "response":
-		return "connected"
-	}
-	return c.Kind
-}
-
-func dryRun(c *liveapi.Call) string {
-	if c.DryRun == nil {
-		return ""
-	}
-	return "dry run of " + c.DryRun.Policy + " would " + c.DryRun.Would
-}
-
-func nonEmpty(all ...string) (out []string) {
-	for _, s := range all {
-		if s != "" {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-func seconds(s float64) string {
-	return time.Duration(s * float64(time.Second)).Round(10 * time.Microsecond).String()
+	return lines(ctx, func(l liveapi.TapLine) { print(env, f, &l) })
 }

@@ -64,7 +64,7 @@ func retried() *routes.Exchange {
 func run1(t *testing.T, c *asktest.Cluster, args ...string) error {
 	t.Helper()
 	cmd := newCommand(c.Env, c.Reach)
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // nil are those of the test
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	return cmd.ExecuteContext(context.Background())
 }

@@ -16,8 +16,12 @@ import (
 
 // inventory is what a manager answers.
 func inventory(w http.ResponseWriter, _ *http.Request) {
-	to := time.Now()
-	liveapi.Answer(w, liveapi.Inventory{From: to.Add(-time.Minute), To: to, Other: liveapi.Flow{Calls: 3}, Flows: []liveapi.Flow{
+	liveapi.Answer(w, flowsAt(time.Now()))
+}
+
+// flowsAt are the calls in the minute before a time.
+func flowsAt(to time.Time) *liveapi.Inventory {
+	return &liveapi.Inventory{From: to.Add(-time.Minute), To: to, Other: liveapi.Flow{Calls: 3}, Flows: []liveapi.Flow{
 		{
 			Namespace: "shop", Workload: "checkout", Destination: "warehouse/inventory:80", Protocol: "HTTP", Calls: 1200, PerSecond: 20, Successes: 1199,
 			Retries: 61, P50Seconds: 0.0042, P99Seconds: 0.31, Breaker: "closed", Policy: "shop/inventory", Target: "service warehouse/inventory",
@@ -27,7 +31,7 @@ func inventory(w http.ResponseWriter, _ *http.Request) {
 			P50Seconds: 1.5, P99Seconds: 2, Breaker: "open", Policy: "all", Target: "any",
 		},
 		{Namespace: "shop", Workload: "web", Destination: "cache:80", Service: "shop/cache:80", Protocol: "HTTP", Calls: 2, PerSecond: 0.033, Successes: 2, Policy: "all", Target: "any"},
-	}})
+	}}
 }
 
 func notLeading(w http.ResponseWriter, _ *http.Request) {
@@ -45,7 +49,7 @@ func cluster(t *testing.T) *asktest.Cluster {
 func run(t *testing.T, c *asktest.Cluster, args ...string) error {
 	t.Helper()
 	cmd := newCommand(c.Env, c.Reach)
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // nil are those of the test
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	return cmd.ExecuteContext(context.Background())
 }

@@ -10,10 +10,12 @@ import (
 type Bounds struct {
 	sharedBurst    int // the least of a rate that the cluster shares; 0: there is none
 	ejectedPercent int // the least of a breaker of endpoints that ejects any; 0: there is none
+	rollsOut       bool // a change is to come to a share of the nodes first
 }
 
 // BoundsOf returns those of a policy and of its rules.
 func BoundsOf(src *Source) (b Bounds) {
+	b.rollsOut = src.Rollout != nil && src.Rollout.Percent < 100
 	if src.Body == nil {
 		return b
 	}
@@ -47,6 +49,14 @@ func (b Bounds) BelowNodes(nodes int) string {
 	}
 	return fmt.Sprintf("rateLimit.burst %d is less than the %d nodes that share it by scope: Cluster, and each can start a call at once all the same, "+
 		"so %d may start at once. Set it to %d or more if that must not be.", b.sharedBurst, nodes, nodes, nodes)
+}
+
+// OneNode warns of a rollout to the share of one node; else it is empty.
+func (b Bounds) OneNode(nodes int) string {
+	if !b.rollsOut || nodes != 1 {
+		return ""
+	}
+	return "rollout has one node to come to: it gets a change at once, whatever percent says, and its calls are compared with those of the minute before."
 }
 
 // EjectsNone warns of a share of the endpoints of a Service that is none of them; else it is empty. Of a single one none is ejected in any case.

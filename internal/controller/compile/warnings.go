@@ -19,6 +19,7 @@ func Warnings(src *Source) []string {
 	findsNames := src.findsNames()
 	warnings := append(blockWarnings("", src.Body, findsNames), grpcWarnings(src.Body)...)
 	warnings = append(warnings, endpointWarnings(src)...)
+	warnings = append(warnings, rolloutWarnings(src)...)
 	warnings = append(warnings, matchWarnings(src)...)
 	warnings = append(warnings, protectionWarnings("", src, src.Body)...)
 	for i := range src.Body.Rules {

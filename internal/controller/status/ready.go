@@ -41,7 +41,7 @@ func readyCondition(v *index.View, agents *Reports, accepted, programmed metav1.
 func reservations(v *index.View, agents *Reports) string {
 	f := &agents.Figures
 	sentences := append([]string{"."}, compile.DescribeUnenforced(v.Unenforced[:min(len(v.Unenforced), 3)]), hostNetworkSentence(v), describeProblems(f.Problems),
-		describeLeftOut(lackingFor(v, &agents.Rollout)), noEndpointsSentence(v), v.Bounds.BelowNodes(agents.Rollout.Desired), ejectsNoneSentence(v), tlsSentence(v, f), olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
+		describeLeftOut(lackingFor(v, &agents.Rollout)), noEndpointsSentence(v), v.Bounds.BelowNodes(agents.Rollout.Desired), v.Bounds.OneNode(agents.Rollout.Desired), ejectsNoneSentence(v), tlsSentence(v, f), olderSentence(f.OlderConnections), DescribeNotices(f.Notices))
 	sentences = slices.DeleteFunc(slices.Concat(sentences, v.Remarks, v.Warnings), func(s string) bool { return s == "" })
 	return strings.Join(sentences, " ")
 }

@@ -11,28 +11,22 @@ import (
 	"fairlead.dev/fairlead/hack/cluster/internal/paths"
 )
 
-// kubernetesPackages maps each program to the package it is built from.
-var kubernetesPackages = map[string]string{
-	"etcd":                    "go.etcd.io/etcd/server/v3",
-	"kube-apiserver":          "k8s.io/kubernetes/cmd/kube-apiserver",
-	"kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
-	"kube-proxy":              "k8s.io/kubernetes/cmd/kube-proxy",
-	"kube-scheduler":          "k8s.io/kubernetes/cmd/kube-scheduler",
-	"kubectl":                 "k8s.io/kubernetes/cmd/kubectl",
-	"kubelet":                 "k8s.io/kubernetes/cmd/kubelet",
+const kubernetesCommands = "k8s.io/kubernetes/cmd/"
+
+// Assets are the packages of the programs that controller-runtime's envtest wants (KUBEBUILDER_ASSETS).
+func Assets() []string {
+	return []string{kubernetesCommands + "kube-apiserver", "fairlead.dev/fairlead/hack/cluster/kube/etcd", kubernetesCommands + "kubectl"}
 }
 
-// Assets are the programs that controller-runtime's envtest wants (KUBEBUILDER_ASSETS).
-func Assets() []string { return []string{"kube-apiserver", "etcd", "kubectl"} }
-
-// Kubernetes are the programs of a whole cluster, those of Assets first.
+// Kubernetes are those of a whole cluster.
 func Kubernetes() []string {
-	return append(Assets(), "kube-controller-manager", "kubelet", "kube-scheduler", "kube-proxy")
+	return append(Assets(), kubernetesCommands+"kube-controller-manager", kubernetesCommands+"kubelet", kubernetesCommands+"kube-scheduler",
+		kubernetesCommands+"kube-proxy")
 }
 
 // EnsureKubernetes builds those of the programs that the cache lacks and returns the directory of
 // all.
-func EnsureKubernetes(ctx context.Context, programs []string, progress Progress) (dir string, err error) {
+func EnsureKubernetes(ctx context.Context, packages []string, progress Progress) (dir string, err error) {
 	m, err := newModule("kube")
 	if err != nil {
 		return "", err
@@ -45,16 +39,11 @@ func EnsureKubernetes(ctx context.Context, programs []string, progress Progress)
 	if err != nil {
 		return "", err
 	}
-	store, err := m.store("kubernetes", version, flags)
+	store, err := m.store("kubernetes", version, recipe{ldflags: flags})
 	if err != nil {
 		return "", err
 	}
-	for _, name := range programs {
-		if err := store.ensure(ctx, name, kubernetesPackages[name], progress); err != nil {
-			return "", err
-		}
-	}
-	return store.bin(), nil
+	return store.bin(), store.ensure(ctx, packages, progress)
 }
 
 // EnsureCoreDNS builds CoreDNS unless the cache has it and returns the program's path.
@@ -67,14 +56,11 @@ func EnsureCoreDNS(ctx context.Context, progress Progress) (path string, err err
 	if err != nil {
 		return "", err
 	}
-	store, err := m.store("coredns", version, "-s -w")
+	store, err := m.store("coredns", version, recipe{ldflags: "-s -w"})
 	if err != nil {
 		return "", err
 	}
-	if err := store.ensure(ctx, "coredns", ".", progress); err != nil {
-		return "", err
-	}
-	return filepath.Join(store.bin(), "coredns"), nil
+	return store.program("coredns"), store.ensure(ctx, []string{"fairlead.dev/fairlead/hack/cluster/coredns"}, progress)
 }
 
 // kubernetesFlags tell the programs their version: without it they report v0.0.0 and refuse to

@@ -23,14 +23,3 @@ func TestKubernetesFlags(t *testing.T) {
 		t.Errorf("flags of a malformed version: %q", flags)
 	}
 }
-
-func TestEveryProgramHasAPackage(t *testing.T) {
-	for _, name := range Kubernetes() {
-		if kubernetesPackages[name] == "" {
-			t.Errorf("nothing says what %s is built from", name)
-		}
-	}
-	if len(Kubernetes()) != len(kubernetesPackages) {
-		t.Errorf("%d programs, %d packages", len(Kubernetes()), len(kubernetesPackages))
-	}
-}

@@ -6,20 +6,18 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/hack/cluster/internal/paths"
 )
-
-// Progress gets what is being done, in a line without line feed.
-type Progress func(format string, args ...any)
 
 // module is a Go module that only pins versions.
 type module struct{ dir string }
@@ -35,15 +33,19 @@ func (m module) version(ctx context.Context, dependency string) (string, error) 
 	return strings.TrimSpace(string(out)), err
 }
 
+// recipe is what, beside versions, decides how programs are built.
+type recipe struct{ tags, ldflags string }
+
 // store is the cache of one version of some programs.
 type store struct {
-	dir     string
-	module  module
-	ldflags string
-	recipe  string // hash of all that decides what is built
+	name   string // of all together, for people
+	dir    string
+	module module
+	recipe recipe
+	hash   string // of all that decides what is built
 }
 
-func (m module) store(name, version, ldflags string) (*store, error) {
+func (m module) store(name, version string, r recipe) (*store, error) {
 	cache, err := paths.Cache()
 	if err != nil {
 		return nil, err
@@ -52,12 +54,10 @@ func (m module) store(name, version, ldflags string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(append(pins, ldflags...))
+	sum := sha256.Sum256(append(pins, r.ldflags+r.tags...))
 	return &store{
-		dir:     filepath.Join(cache, name, version+"-"+runtime.GOOS+"-"+runtime.GOARCH),
-		module:  m,
-		ldflags: ldflags,
-		recipe:  hex.EncodeToString(sum[:]),
+		name: name, dir: filepath.Join(cache, name, version+"-"+runtime.GOOS+"-"+runtime.GOARCH),
+		module: m, recipe: r, hash: hex.EncodeToString(sum[:]),
 	}, nil
 }
 
@@ -65,62 +65,78 @@ func (s *store) bin() string                { return filepath.Join(s.dir, "bin")
 func (s *store) stamp(name string) string   { return filepath.Join(s.dir, "recipes", name) }
 func (s *store) program(name string) string { return filepath.Join(s.bin(), name) }
 
-// ensure builds a program unless the store has it, built after the same recipe.
-func (s *store) ensure(ctx context.Context, name, pkg string, progress Progress) error {
-	if s.current(name) {
+// ensure builds, all at once, the programs that the store lacks or has by another recipe. Each is called as the last element of its package's
+// path.
+func (s *store) ensure(ctx context.Context, packages []string, progress Progress) error {
+	if len(s.lacking(packages)) == 0 {
 		return nil
 	}
-	for _, dir := range []string{s.bin(), filepath.Dir(s.stamp(name))} {
+	for _, dir := range []string{s.bin(), filepath.Join(s.dir, "recipes")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	unlock, err := s.lock(name, progress)
+	unlock, err := s.lock(progress)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if s.current(name) { // somebody else built it while we waited
+	lacking := s.lacking(packages) // somebody else may have built them while we waited
+	if len(lacking) == 0 {
 		return nil
 	}
-	progress("building %s (once per version; the first may take some minutes)", name)
-	return s.build(ctx, name, pkg)
+	return s.build(ctx, lacking, progress)
+}
+
+// lacking are the packages of the programs to build.
+func (s *store) lacking(packages []string) []string {
+	return slices.DeleteFunc(slices.Clone(packages), func(pkg string) bool { return s.current(path.Base(pkg)) })
 }
 
 func (s *store) current(name string) bool {
 	if _, err := os.Stat(s.program(name)); err != nil {
 		return false
 	}
-	recipe, err := os.ReadFile(s.stamp(name))
-	return err == nil && string(recipe) == s.recipe
+	hash, err := os.ReadFile(s.stamp(name))
+	return err == nil && string(hash) == s.hash
 }
 
-// build compiles to a temporary name and renames, so that a program in the store is complete. The
-// stamp comes last: without it, a program is built again.
-func (s *store) build(ctx context.Context, name, pkg string) error {
-	temp := filepath.Join(s.bin(), "."+name+".new")
-	defer os.Remove(temp)
-	cmd := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", s.ldflags, "-o", temp, pkg)
-	cmd.Dir = s.module.dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", name, err, out)
-	}
-	if err := os.Rename(temp, s.program(name)); err != nil {
+// build compiles into a folder aside and renames, so that a program in the store is complete. Its stamp comes last: without it, a program is
+// built again.
+func (s *store) build(ctx context.Context, packages []string, progress Progress) error {
+	aside, err := os.MkdirTemp(s.dir, "new-")
+	if err != nil {
 		return err
 	}
-	return os.WriteFile(s.stamp(name), []byte(s.recipe), 0o644)
+	defer os.RemoveAll(aside)
+	c := compilation{
+		what: s.name, dir: s.module.dir, out: aside + "/", packages: packages,
+		flags: []string{"-mod=readonly", "-trimpath", "-buildvcs=false", "-tags=" + s.recipe.tags, "-ldflags=" + s.recipe.ldflags},
+	}
+	if err := c.run(ctx, progress); err != nil {
+		return err
+	}
+	for _, pkg := range packages {
+		name := path.Base(pkg)
+		if err := os.Rename(filepath.Join(aside, name), s.program(name)); err != nil {
+			return err
+		}
+		if err := os.WriteFile(s.stamp(name), []byte(s.hash), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// lock keeps others from building the same program. The kernel releases it if we die.
-func (s *store) lock(name string, progress Progress) (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(s.dir, "recipes", name+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+// lock keeps others from building into the same store. The kernel releases it if we die.
+func (s *store) lock(progress Progress) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(s.dir, "recipes", "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		progress("waiting for another build of %s", name)
+		progress("waiting for another build of %s", s.name)
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
 	}
 	if err != nil {
@@ -128,25 +144,4 @@ func (s *store) lock(name string, progress Progress) (unlock func(), err error) 
 		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
 	return func() { f.Close() }, nil
-}
-
-// Package compiles the main package in dir, statically, to the file out, with the race detector if
-// race is set; that needs a C compiler. Go leaves an out that is up to date alone.
-func Package(ctx context.Context, dir, out string, race bool) error {
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no package at %s", dir)
-	}
-	args, cgo := []string{"-ldflags", "-s -w"}, "CGO_ENABLED=0"
-	if race {
-		// Names are looked up in Go, as without cgo: the C library's way does not work in a static program.
-		args = []string{"-race", "-tags", "netgo,osusergo", "-ldflags", "-s -w -linkmode external -extldflags -static"}
-		cgo = "CGO_ENABLED=1"
-	}
-	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build", "-trimpath", "-buildvcs=false"}, args...), "-o", out, ".")...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), cgo)
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", dir, err, output)
-	}
-	return nil
 }

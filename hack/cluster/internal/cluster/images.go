@@ -112,6 +112,17 @@ func (c *Cluster) Load(ctx context.Context, images []Image, progress build.Progr
 	if err != nil {
 		return errors.Join(err, os.Remove(c.dir))
 	}
+	return c.importNew(ctx, s, images, progress)
+}
+
+// importNew imports into all nodes the images they lack.
+func (c *Cluster) importNew(ctx context.Context, s *state, images []Image, progress build.Progress) error {
+	if len(images) == 0 {
+		return nil
+	}
+	if len(s.Runtimes) == 0 {
+		return fmt.Errorf("cluster %s was made by an earlier version of this tool: take it down first", c.name)
+	}
 	var missing []Image
 	for _, img := range images {
 		if s.Images[img.Tag] != img.Digest {
@@ -147,14 +158,15 @@ func (c *Cluster) importImages(ctx context.Context, s *state, images []Image) er
 }
 
 func (c *Cluster) importInto(ctx context.Context, s *state, k int, images []Image) error {
+	ctr := c.plan(s).Runtime(k).Ctr
 	ready := Check{Name: "containerd of " + plan.NodeName(k), Log: c.plan(s).Log(k, "containerd"), run: func(ctx context.Context) error {
-		return runTied(c.inNode(ctx, s, k, "ctr", "version"))
+		return runTied(c.inNode(ctx, s, k, ctr, "version"))
 	}}
 	if err := c.await(ctx, s, ready); err != nil {
 		return err
 	}
 	for _, img := range images {
-		cmd := c.inNode(ctx, s, k, "ctr", "--namespace=k8s.io", "images", "import", img.Archive)
+		cmd := c.inNode(ctx, s, k, ctr, "--namespace=k8s.io", "images", "import", img.Archive)
 		if err := runTied(cmd); err != nil {
 			return fmt.Errorf("import image %s into %s: %w; read %s", img.Tag, plan.NodeName(k), err, ready.Log)
 		}

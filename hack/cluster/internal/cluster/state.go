@@ -37,7 +37,7 @@ type state struct {
 	Nodes      int                `json:"nodes"`
 	DualStack  bool               `json:"dualStack"`
 	Bin        string             `json:"bin"`
-	Containerd string             `json:"containerd"`
+	Runtimes   []plan.Runtime     `json:"runtimes"`
 	Supervisor *machine.ProcessID `json:"supervisor,omitempty"`
 	// Complete is set once the cluster was healthy for the first time.
 	Complete bool `json:"complete"`
@@ -78,7 +78,7 @@ func (c *Cluster) plan(s *state) *plan.Cluster {
 	return &plan.Cluster{
 		Name: c.name, Dir: c.dir, Nodes: s.Nodes,
 		Network: plan.Network{Index: s.Index, DualStack: s.DualStack},
-		Bin:     s.Bin, Containerd: s.Containerd,
+		Bin:     s.Bin, Runtimes: s.Runtimes,
 	}
 }
 

@@ -12,16 +12,11 @@ import (
 
 	"fairlead.dev/fairlead/hack/cluster/internal/build"
 	"fairlead.dev/fairlead/hack/cluster/internal/machine"
-	"fairlead.dev/fairlead/hack/cluster/internal/nodetools"
 	"fairlead.dev/fairlead/hack/cluster/internal/plan"
 )
 
-// readyTimeout bounds how long a cluster may take from its first process to its last check. It
-// takes seconds on an idle machine; a busy one may need a multiple.
-const readyTimeout = 3 * time.Minute
-
 // Up makes the cluster, or verifies the one that is there.
-func (c *Cluster) Up(ctx context.Context, nodes int, progress build.Progress) error {
+func (c *Cluster) Up(ctx context.Context, w Want, progress build.Progress) error {
 	if os.Geteuid() != 0 {
 		return errors.New("a cluster needs root: it makes network namespaces and mounts")
 	}
@@ -35,7 +30,7 @@ func (c *Cluster) Up(ctx context.Context, nodes int, progress build.Progress) er
 	defer unlock()
 	old, err := c.load()
 	if err == nil && old.Complete && old.Supervisor.Alive() {
-		return c.verify(ctx, old, progress)
+		return c.verify(ctx, old, w, progress)
 	}
 	if err == nil {
 		progress("removing what is left of an earlier run")
@@ -45,7 +40,7 @@ func (c *Cluster) Up(ctx context.Context, nodes int, progress build.Progress) er
 	} else if !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	return c.create(ctx, nodes, progress)
+	return c.create(ctx, w, progress)
 }
 
 // checkPlace refuses directories that machines do not see, having their own in their place.
@@ -58,8 +53,12 @@ func checkPlace(dir string) error {
 	return nil
 }
 
-// verify gives an existing cluster a moment to prove itself healthy.
-func (c *Cluster) verify(ctx context.Context, s *state, progress build.Progress) error {
+// verify gives an existing cluster a moment to prove itself healthy, and its nodes the images they lack.
+func (c *Cluster) verify(ctx context.Context, s *state, w Want, progress build.Progress) error {
+	images, err := BuildImages(ctx, w.Images, false, progress)
+	if err != nil {
+		return err
+	}
 	api, err := c.client(s)
 	if err != nil {
 		return err
@@ -72,24 +71,16 @@ func (c *Cluster) verify(ctx context.Context, s *state, progress build.Progress)
 		}
 	}
 	progress("cluster %s is up already and healthy", c.name)
-	return nil
+	return c.importNew(ctx, s, images, progress)
 }
 
-func (c *Cluster) create(ctx context.Context, nodes int, progress build.Progress) error {
-	s := &state{Nodes: nodes}
-	tools, err := nodetools.Ensure(ctx, progress)
+func (c *Cluster) create(ctx context.Context, w Want, progress build.Progress) error {
+	ready, err := prepare(ctx, w, progress)
 	if err != nil {
 		return err
 	}
-	s.Containerd = tools.Containerd
-	if s.Bin, err = build.EnsureKubernetes(ctx, build.Kubernetes(), progress); err != nil {
-		return err
-	}
+	s := &state{Nodes: w.Nodes, Bin: ready.bin, Runtimes: ready.runtimes}
 	if err := checkPlace(s.Bin); err != nil {
-		return err
-	}
-	images, err := systemImages(ctx, progress)
-	if err != nil {
 		return err
 	}
 	if err := c.allocate(ctx, s); err != nil {
@@ -97,16 +88,16 @@ func (c *Cluster) create(ctx context.Context, nodes int, progress build.Progress
 	}
 	p := c.plan(s)
 	progress("programs are built; network %s", p.Network.Range4())
-	if err := p.Write(plan.Options{CNIBin: tools.CNIBin, Snapshotter: snapshotter(c.dir)}); err != nil {
+	if err := p.Write(plan.Options{CNIBin: ready.tools.CNIBin, Snapshotter: snapshotter(c.dir)}); err != nil {
 		return err
 	}
 	if err := c.start(s); err != nil {
 		return err
 	}
 	progress("machines are running; logs are in %s", p.LogDir())
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.Timeout)
 	defer cancel()
-	if err := c.makeHealthy(ctx, s, images, progress); err != nil {
+	if err := c.makeHealthy(ctx, s, ready.images, progress); err != nil {
 		return err
 	}
 	s.Complete = true

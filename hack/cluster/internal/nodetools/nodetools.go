@@ -35,8 +35,8 @@ const cniPackage = "containernetworking-plugins"
 
 // Tools are where the found programs are.
 type Tools struct {
-	Containerd string
-	CNIBin     string
+	Containerd, Ctr string
+	CNIBin          string // folder of the CNI plugins
 }
 
 // Ensure finds all tools, installing the missing ones on Debian and its kin when root.
@@ -54,7 +54,11 @@ func Ensure(ctx context.Context, progress func(format string, args ...any)) (Too
 		return Tools{}, fmt.Errorf("still missing after the installation: %s", strings.Join(missing, " "))
 	}
 	containerd, err := exec.LookPath("containerd")
-	return Tools{Containerd: containerd, CNIBin: cniDir()}, err
+	if err != nil {
+		return Tools{}, err
+	}
+	ctr, err := exec.LookPath("ctr")
+	return Tools{Containerd: containerd, Ctr: ctr, CNIBin: cniDir()}, err
 }
 
 func missingPackages() []string {

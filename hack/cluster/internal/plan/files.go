@@ -19,6 +19,7 @@ var files embed.FS
 type values struct {
 	PauseImage, CoreDNSImage string
 	CNIBin, Snapshotter      string
+	Shim                     string
 	CAFile, Cert, Key        string
 	Domain                   string
 	DNS                      []netip.Addr
@@ -45,9 +46,6 @@ func (c *Cluster) Write(o Options) error {
 		return err
 	}
 	v := c.values(o)
-	if err := render("containerd.toml", c.config("containerd.toml"), v); err != nil {
-		return err
-	}
 	if err := render("bootstrap.yaml", c.Bootstrap(), v); err != nil {
 		return err
 	}
@@ -67,6 +65,14 @@ func (c *Cluster) writeNodeFiles(k int, v values) error {
 	v.Cert, v.Key = pair.Cert, pair.Key
 	v.Ranges = c.Network.NodePods(k)
 	if err := render("kubelet.yaml", c.config(NodeName(k)+"-kubelet.yaml"), v); err != nil {
+		return err
+	}
+	v.Shim = c.Runtime(k).Shim
+	toml := "containerd.toml"
+	if v.Shim == "" {
+		toml = "containerd-1.toml"
+	}
+	if err := render(toml, c.config(containerdFile(k)), v); err != nil {
 		return err
 	}
 	cni := c.cniDir(k)

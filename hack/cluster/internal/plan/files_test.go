@@ -17,7 +17,7 @@ func writtenCluster(t *testing.T) *Cluster {
 	t.Helper()
 	c := &Cluster{
 		Name: "test", Dir: t.TempDir(), Nodes: 2, Network: Network{Index: 3, DualStack: true},
-		Bin: "/bin", Containerd: "/usr/bin/containerd",
+		Bin: "/bin", Runtimes: []Runtime{{Containerd: "/cache/containerd", Ctr: "/cache/ctr", Shim: "/cache/shim"}, {Containerd: "/usr/bin/containerd", Ctr: "/usr/bin/ctr"}},
 	}
 	if err := c.Write(Options{CNIBin: "/usr/lib/cni", Snapshotter: "overlayfs"}); err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestPodsMayHaveIPv6Alone(t *testing.T) {
 			t.Errorf("%+v, of %+v", p.IPAM, of)
 		}
 	}
-	for file, want := range map[string]string{"containerd.toml": `cni_conf_dir = "/var/lib/cni/ipv6.d"`, "bootstrap.yaml": "handler: ipv6"} {
+	for file, want := range map[string]string{containerdFile(1): `cni_conf_dir = "/var/lib/cni/ipv6.d"`, containerdFile(2): `cni_conf_dir = "/var/lib/cni/ipv6.d"`, "bootstrap.yaml": "handler: ipv6"} {
 		if b, err := os.ReadFile(c.config(file)); err != nil || !strings.Contains(string(b), want) {
 			t.Errorf("%s does not say %q, %v", file, want, err)
 		}
@@ -193,4 +193,29 @@ func pool(t *testing.T, file string) *x509.CertPool {
 		t.Fatalf("no certificate in %s", file)
 	}
 	return roots
+}
+
+// A node's containerd is configured in the way of its version, and the last one named is that of all further nodes.
+func TestContainerdsAreConfiguredByVersion(t *testing.T) {
+	c := writtenCluster(t)
+	for k, want := range map[int][]string{
+		1: {"version = 3", `bin_dirs = ["/usr/lib/cni"]`, `runtime_path = "/cache/shim"`, `sandbox = "` + PauseImage + `"`},
+		2: {"version = 2", `bin_dir = "/usr/lib/cni"`, `sandbox_image = "` + PauseImage + `"`},
+	} {
+		b, err := os.ReadFile(c.config(containerdFile(k)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range append(want, `snapshotter = "overlayfs"`, "restrict_oom_score_adj = true") {
+			if !strings.Contains(string(b), w) {
+				t.Errorf("the configuration of node %d does not say %s", k, w)
+			}
+		}
+		if program := c.nodePrograms(k)[0].Args[0]; program != c.Runtime(k).Containerd {
+			t.Errorf("node %d runs %s", k, program)
+		}
+	}
+	if c.Runtime(9) != c.Runtimes[1] {
+		t.Errorf("node 9 has %+v", c.Runtime(9))
+	}
 }

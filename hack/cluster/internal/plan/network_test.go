@@ -43,7 +43,7 @@ func TestClustersDoNotOverlap(t *testing.T) {
 }
 
 func TestWithoutIPv6(t *testing.T) {
-	c := Cluster{Name: "a", Dir: "/a", Nodes: 3, Network: Network{Index: 1}}
+	c := Cluster{Name: "a", Dir: "/a", Nodes: 3, Runtimes: []Runtime{{Containerd: "/usr/bin/containerd"}}, Network: Network{Index: 1}}
 	for _, m := range c.Spec().Machines {
 		for _, r := range m.Routes {
 			if r.Via.Is6() || r.Destination.Addr().Is6() {

@@ -29,9 +29,21 @@ type Cluster struct {
 	Nodes   int
 	Network Network
 
-	Bin        string // directory of Kubernetes' programs
-	Containerd string // path of containerd
+	Bin string // directory of Kubernetes' programs
+	// Runtimes are those of the nodes in turn; the last one is that of all further nodes, too.
+	Runtimes []Runtime
 }
+
+// Runtime is a containerd with what belongs to it.
+type Runtime struct {
+	Containerd string `json:"containerd"` // path of the program
+	Ctr        string `json:"ctr"`        // path of its client
+	// Shim is the path of its shim for runc; empty where containerd finds it by itself and, being of version 1, is configured in its way.
+	Shim string `json:"shim,omitempty"`
+}
+
+// Runtime is that of node k.
+func (c *Cluster) Runtime(k int) Runtime { return c.Runtimes[min(k, len(c.Runtimes))-1] }
 
 // NodeName names node k, counted from 1.
 func NodeName(k int) string { return "node" + strconv.Itoa(k) }

@@ -131,7 +131,7 @@ func (c *Cluster) scheduler() machine.Process {
 func (c *Cluster) nodePrograms(k int) []machine.Process {
 	name := NodeName(k)
 	return []machine.Process{
-		{Name: "containerd", Args: []string{c.Containerd, "--config=" + c.config("containerd.toml")}, Log: c.Log(k, "containerd")},
+		{Name: "containerd", Args: []string{c.Runtime(k).Containerd, "--config=" + c.config(containerdFile(k))}, Log: c.Log(k, "containerd")},
 		c.program(k, "kubelet",
 			"--config="+c.config(name+"-kubelet.yaml"),
 			"--kubeconfig="+c.kubeconfig(name+"-kubelet"),
@@ -150,3 +150,6 @@ func (c *Cluster) nodePrograms(k int) []machine.Process {
 		),
 	}
 }
+
+// containerdFile names the configuration of node k's containerd.
+func containerdFile(k int) string { return NodeName(k) + "-containerd.toml" }

@@ -47,9 +47,9 @@ type attempt struct {
 
 	// streaming: stream sends the request beside the session's own goroutine, to which everything above belongs.
 	streaming bool
-	// beside is the goroutine that carries the attempt beside others; nil: none does. slot is for its connection.
+	// beside is the goroutine that carries the attempt beside others; nil: none does. slot is for its connection, if it is a hedge.
 	beside   *contender
-	slot     upstream.Request
+	slot     *upstream.Request
 	hasHead  bool           // a final response has come
 	reported bool           // its end was
 	panicked panics.Carrier // valid when stream has ended
@@ -116,7 +116,7 @@ func (t *attempt) drop() {
 // has come.
 func (t *attempt) giveUp() {
 	x := t.x
-	if t.leaveBehind() {
+	if t.leaveBehind() || t.leaveDial() {
 		return
 	}
 	t.halt()

@@ -21,6 +21,7 @@ type contender struct {
 	done   chan struct{} // closed at its end
 
 	stopped atomic.Bool
+	stage   atomic.Int32 // connecting, connected or leftBehind
 
 	sentAt time.Time   // valid once sent
 	sent   atomic.Bool // the request, as a whole
@@ -31,6 +32,13 @@ type contender struct {
 	headErr  error
 	panicked panics.Carrier
 }
+
+// The stages of a contender: it may still be left behind while it connects, it is waited for, or it was left behind.
+const (
+	connecting int32 = iota
+	connected
+	leftBehind
+)
 
 // contend gives an attempt to a goroutine of its own. d says how it is connected (nil: it is), again that it has to send the request.
 func (x *exchange) contend(t *attempt, d *drive.Dialling, again bool) {
@@ -44,6 +52,10 @@ func (x *exchange) contend(t *attempt, d *drive.Dialling, again bool) {
 
 func (t *attempt) contends(c *contender) {
 	defer func() {
+		if !c.comesIn() { // the attempt is another call's by now
+			c.endAlone(t.x.driver)
+			return
+		}
 		close(c.done)
 		t.x.lookAgain()
 	}()
@@ -73,6 +85,12 @@ func (x *exchange) lookAgain() {
 // connects makes the connection, and reports whether the attempt goes on.
 func (t *attempt) connects(c *contender) bool {
 	l, err := c.dial.Dial(c.ctx)
+	if !c.comesIn() {
+		if err == nil {
+			l.ReleaseUnused(time.Now())
+		}
+		return false
+	}
 	if err != nil {
 		c.dialErr = err
 		return false

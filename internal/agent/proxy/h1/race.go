@@ -9,6 +9,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport"
+	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
 // While a call is hedged (rule 17) several of its attempts are under way. Each is carried up to the head of its response by a goroutine of its own, to which
@@ -50,17 +51,20 @@ func (x *exchange) race(a call.Action) call.Action {
 // startHedge starts an attempt beside those under way.
 func (x *exchange) startHedge(a call.Action) call.Action {
 	t := x.spareAttempt()
-	l, dial, ok := x.AcquireBeside(&t.slot, a)
+	if t.slot == nil {
+		t.slot = &upstream.Request{}
+	}
+	l, dial, ok := x.AcquireBeside(t.slot, a)
 	if !ok {
 		return x.Call.Unplaced(x.Now, a.Attempt)
 	}
-	drive.HoldPermit(&x.Call, a.Attempt, x.Route.Pool, &t.slot)
+	drive.HoldPermit(&x.Call, a.Attempt, x.Route.Pool, t.slot)
 	next := x.Call.Placed(x.Now, a.Attempt, t.slot.Host().Addr())
 	drive.ObserveChosen(&x.Call, x.Now, a.Attempt, &t.slot, l)
 	t.reset(a.Attempt, a.Start)
 	var d *drive.Dialling
 	if dial {
-		d = x.DialBeside(&t.slot)
+		d = x.DialBeside(t.slot)
 	} else {
 		t.hold(l)
 	}

@@ -40,8 +40,15 @@ func (t *attempt) leaveBehind() bool {
 	c.stopped.Store(true)
 	t.Lease.Wake()
 	t.join()
-	if t.err != nil || !t.complete || t.in.reader.Started() || t.Lease.ClearDeadlines() != nil {
+	if t.err != nil || !t.complete || t.Lease.ClearDeadlines() != nil {
 		return false // the wait has ended by itself
+	}
+	if t.in.reader.Started() {
+		t.hasHead = c.headErr == nil && !t.response.Interim()
+		if t.hasHead {
+			t.in.reader.Body(&t.body, &t.response.Head)
+		}
+		return false // its body may be there, too
 	}
 	x.attempted(t, call.Superseded, 0, routes.NoDetail)
 	t.in.reader.Close()
@@ -51,6 +58,33 @@ func (t *attempt) leaveBehind() bool {
 	t.Lease, t.server, t.in = upstream.Lease{}, nil, nil
 	go s.run()
 	return true
+}
+
+// leaveDial leaves the connection that is being made for a hedge to other calls: it costs most of its price by now, and the next hedge would have one
+// made again. It may take as long as a straggler. It reports false if there is a connection, or nobody may have it.
+func (t *attempt) leaveDial() bool {
+	c, x := t.beside, t.x
+	if c == nil || c.dial == nil || !x.answeredElsewhere() || x.Route.Pool.Stats().Waiting > 0 || !c.stage.CompareAndSwap(connecting, leftBehind) {
+		return false
+	}
+	time.AfterFunc(x.driver.stragglerFor, c.cancel)
+	t.beside, t.streaming, t.slot = nil, false, nil
+	return true
+}
+
+// comesIn reports whether somebody waits for the contender, who does so from now on to its end.
+func (c *contender) comesIn() bool {
+	return c.stage.CompareAndSwap(connecting, connected) || c.stage.Load() == connected
+}
+
+// endAlone is the end of a contender that was left behind. What its connection held of the pool is given back, but for the connection itself.
+func (c *contender) endAlone(d *Driver) {
+	c.cancel()
+	c.dial.Pool.Cancel(time.Now(), c.dial.Request)
+	if c.panicked.Holds() {
+		what, stack := panics.Cause(&c.panicked)
+		d.panicked(c.dial.Client.Pod, what, stack)
+	}
 }
 
 // answeredElsewhere reports whether the call is answered by an attempt's response.

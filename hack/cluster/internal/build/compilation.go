@@ -1,0 +1,164 @@
+package build
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Progress gets what is being done, in a line without line feed.
+type Progress func(format string, args ...any)
+
+// reportEvery is how often a compilation says how far it is.
+const reportEvery = 15 * time.Second
+
+// compilation is one run of go build.
+type compilation struct {
+	what     string // what it makes, for people
+	dir      string // the module's
+	packages []string
+	flags    []string
+	out      string
+	cgo      bool
+}
+
+// run compiles, and says meanwhile how far it is.
+func (c compilation) run(ctx context.Context, progress Progress) error {
+	progress("%s: finding out what has to be compiled; modules that are not here are downloaded first", c.what)
+	list, err := c.command(ctx, "list", "-deps", "-f", "{{if .Stale}}{{.ImportPath}}{{end}}").Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return fmt.Errorf("build %s: %w\n%s", c.what, err, exit.Stderr)
+	}
+	if err != nil {
+		return err
+	}
+	cmd := c.command(ctx, "build", "-v", "-o", c.out)
+	pipe, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	text := follow(pipe, newCounter(c.what, list, time.Now, progress))
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", c.what, err, text)
+	}
+	return nil
+}
+
+func (c compilation) command(ctx context.Context, verb string, args ...string) *exec.Cmd {
+	args = append(append(append([]string{verb}, args...), c.flags...), c.packages...)
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = c.dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if c.cgo {
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	}
+	return cmd
+}
+
+// follow hands the lines of go build to the counter and returns those that are not names of packages.
+func follow(r io.Reader, c *counter) string {
+	done := make(chan struct{})
+	var reporting sync.WaitGroup
+	reporting.Go(func() {
+		tick := time.NewTicker(reportEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				c.report()
+			case <-done:
+				return
+			}
+		}
+	})
+	var text bytes.Buffer
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		if !c.started(lines.Text()) {
+			fmt.Fprintln(&text, lines.Text())
+		}
+	}
+	_, _ = io.Copy(&text, r) // what follows a line that is too long
+	close(done)
+	reporting.Wait()
+	return text.String()
+}
+
+// counter knows how many of the packages that have to be compiled go build has begun with.
+type counter struct {
+	// immutable
+	what     string
+	total    int
+	now      func() time.Time
+	begin    time.Time
+	progress Progress
+
+	mu      sync.Mutex
+	pending map[string]bool
+}
+
+func newCounter(what string, list []byte, now func() time.Time, progress Progress) *counter {
+	c := &counter{what: what, now: now, begin: now(), progress: progress, pending: map[string]bool{}}
+	for name := range strings.FieldsSeq(string(list)) {
+		c.pending[name] = true
+	}
+	c.total = len(c.pending)
+	return c
+}
+
+// started reports whether a line of go build says that it has begun with a package.
+func (c *counter) started(line string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.pending[line] {
+		return false
+	}
+	delete(c.pending, line)
+	return true
+}
+
+// report says how far it is and, once that can be judged, how long the rest takes if it goes on as it has.
+func (c *counter) report() {
+	c.mu.Lock()
+	left := len(c.pending)
+	c.mu.Unlock()
+	done, elapsed := c.total-left, c.now().Sub(c.begin)
+	switch {
+	case left == 0:
+		c.progress("%s: linking", c.what)
+	case done*20 < c.total:
+		c.progress("%s: %d of %d packages", c.what, done, c.total)
+	default:
+		rest := elapsed * time.Duration(left) / time.Duration(done)
+		c.progress("%s: %d of %d packages, about %s left", c.what, done, c.total, rest.Round(5*time.Second))
+	}
+}
+
+// Package compiles the main package in dir, statically, to the file out, with the race detector if
+// race is set; that needs a C compiler. Go leaves an out that is up to date alone.
+func Package(ctx context.Context, dir, out string, race bool) error {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no package at %s", dir)
+	}
+	c := compilation{dir: dir, out: out, cgo: race, packages: []string{"."}, flags: []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w"}}
+	if race {
+		// Names are looked up in Go, as without cgo: the C library's way does not work in a static program.
+		c.flags = append(c.flags[:2], "-race", "-tags=netgo,osusergo", "-ldflags=-s -w -linkmode external -extldflags -static")
+	}
+	if output, err := c.command(ctx, "build", "-o", out).CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", dir, err, output)
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package run
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"fairlead.dev/fairlead/internal/cli/screen/screentest"
+)
+
+// Live figures are drawn on a screen of their own while the command runs, and what was said meanwhile, and the summary, stand on the terminal afterwards.
+func TestLiveFigures(t *testing.T) {
+	u := serve(t, 503, 200, 200)
+	terminal := screentest.New(t, 120, 24)
+	_, _ = terminal.TTY.WriteString("$ fairlead run --top\r\n")
+	p := policy(t, toService, retrying)
+	c := fairlead(t, append([]string{"--top", "-f", p, u.service(), "--"}, self(t, "lines", "http://inventory.warehouse/")...)...)
+	c.Stderr = terminal.TTY
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close() // which ends the command
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(in, "call\n")
+	if text := terminal.Await("1 call in"); !terminal.Apart() || !strings.Contains(text, "service warehouse/inventory") || strings.Contains(text, "$ fairlead run") {
+		t.Errorf("shown is\n%s", text)
+	}
+	write(t, p, toService, "")
+	terminal.Await("policies were read again")
+	terminal.Resize(70, 10)
+	_, _ = io.WriteString(in, "call\n")
+	terminal.Await("2 calls in")
+	_ = in.Close()
+	if err := c.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	text := terminal.Until("has the summary", func(text string) bool { return !terminal.Apart() && strings.Contains(text, "2 calls in") })
+	for _, want := range []string{"$ fairlead run --top", "1 policy in force", "policies were read again", "service warehouse/inventory"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q does not stand on the terminal afterwards:\n%s", want, text)
+		}
+	}
+	if raw := terminal.Raw(); strings.Count(raw, "\x1b[2J") > 4 {
+		t.Errorf("the screen is cleared %d times: %q", strings.Count(raw, "\x1b[2J"), raw)
+	}
+}
+
+func TestTheLastLines(t *testing.T) {
+	for in, want := range map[string]string{"": "", "a": "a", "a\n": "a", "a\nb\n": "a\nb", "a\nb\nc\n": "b\nc", "a\n\nc": "\nc"} {
+		if got := string(last([]byte(in), 2)); got != want {
+			t.Errorf("of %q the last are %q, want %q", in, got, want)
+		}
+	}
+}

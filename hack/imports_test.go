@@ -107,6 +107,8 @@ var packages = map[string][]string{
 	"internal/cli/clitest":         {"api/v1alpha1", "internal/cli/kube", "internal/cli/gather"},
 	"internal/cli/ask":             {"internal/cli/kube", "internal/cli/output"},
 	"internal/cli/ask/asktest":     {"internal/cli/ask", "internal/cli/kube"},
+	"internal/cli/bundle":          {"api/v1alpha1", "internal/cli/ask", "internal/cli/doctor", "internal/cli/kube", "internal/cli/output", "internal/liveapi"},
+	"internal/cli/suggest":         {"api/v1alpha1", "internal/policy", "internal/cli/ask", "internal/cli/kube", "internal/cli/output", "internal/liveapi"},
 	"internal/cli/screen":          {"internal/cli/output"},
 	"internal/cli/schema":          {"config/crd"},
 	"internal/cli/top":             {"internal/cli/ask", "internal/cli/kube", "internal/cli/output", "internal/cli/screen", "internal/liveapi"},

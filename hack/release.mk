@@ -1,11 +1,12 @@
 # Releases: programs, images, SBOMs, manifests and charts, made by hack/release, which also tests the charts. See docs/install.md.
 VERSION ?=
 REGISTRY ?= fairlead.dev
+DOWNLOADS ?= https://fairlead.dev/releases
 
 .PHONY: release
-release: ## Make a release into dist/VERSION (VERSION=1.2.3, REGISTRY=where its images will be).
+release: ## Make a release into dist/VERSION (VERSION=1.2.3, REGISTRY=where its images will be, DOWNLOADS=where its files will be).
 	cd hack/release && go build -o ../../bin/release .
-	bin/release -version '$(VERSION)' -registry '$(REGISTRY)'
+	bin/release -version '$(VERSION)' -registry '$(REGISTRY)' -downloads '$(DOWNLOADS)'
 
 .PHONY: release-check
 release-check: ## Make a release twice, from two clones of what is committed, and fail unless their checksums are the same.

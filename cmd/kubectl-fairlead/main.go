@@ -20,7 +20,9 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
-	err := cli.New(streams).ExecuteContext(ctx)
+	cmd := cli.New(streams)
+	cli.CallAs(cmd, os.Args[0])
+	err := cmd.ExecuteContext(ctx)
 	if cli.Reports(err) {
 		fmt.Fprintln(os.Stderr, "error: "+output.Lines(err.Error()))
 	}

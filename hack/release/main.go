@@ -11,13 +11,14 @@ import (
 	"regexp"
 )
 
-const usage = `usage: release -version 1.2.3 [-registry REGISTRY] [-tree DIR] [-out DIR]
+const usage = `usage: release -version 1.2.3 [-registry REGISTRY] [-downloads URL] [-tree DIR] [-out DIR]
 
 writes to DIR/1.2.3:
 
   bin/                 programs, by platform
   images/              OCI archives, each for linux/amd64 and linux/arm64
   sbom/                the components of each program (CycloneDX)
+  krew/                the plugin of kubectl for Krew: archives and manifest
   install.yaml         all that kubectl apply needs
   fairlead-1.2.3.tgz   the Helm charts
   fairlead-crds-1.2.3.tgz
@@ -34,6 +35,7 @@ func main() {
 	flags.Usage = func() { fmt.Fprint(flags.Output(), usage) }
 	flags.StringVar(&r.version, "version", "", "")
 	flags.StringVar(&r.registry, "registry", "fairlead.dev", "")
+	flags.StringVar(&r.downloads, "downloads", "https://fairlead.dev/releases", "")
 	flags.StringVar(&r.tree, "tree", ".", "")
 	out := flags.String("out", "dist", "")
 	flags.Parse(os.Args[1:])

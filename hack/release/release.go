@@ -8,13 +8,14 @@ import (
 
 	"fairlead.dev/fairlead/hack/release/internal/charts"
 	"fairlead.dev/fairlead/hack/release/internal/images"
+	"fairlead.dev/fairlead/hack/release/internal/krew"
 	"fairlead.dev/fairlead/hack/release/internal/manifests"
 	"fairlead.dev/fairlead/hack/release/internal/sbom"
 )
 
 // release is one that is being made.
 type release struct {
-	tree, out, version, registry string
+	tree, out, version, registry, downloads string
 }
 
 // users of the programs that run in the cluster, "UID:GID". The agent needs capabilities, and those of a process that is not root end with its first exec.
@@ -24,13 +25,16 @@ func (r *release) make() error {
 	if err := os.RemoveAll(r.out); err != nil {
 		return err
 	}
-	for _, dir := range []string{"bin", "images", "sbom"} {
+	for _, dir := range []string{"bin", "images", "sbom", "krew"} {
 		if err := os.MkdirAll(filepath.Join(r.out, dir), 0o755); err != nil {
 			return err
 		}
 	}
 	programs, err := r.buildPrograms()
 	if err != nil {
+		return err
+	}
+	if err := r.packPlugin(programs); err != nil {
 		return err
 	}
 	digests, err := r.writeImages(programs)
@@ -41,6 +45,20 @@ func (r *release) make() error {
 		return err
 	}
 	return writeChecksums(r.out)
+}
+
+// plugin is the program that people run.
+const plugin = "kubectl-fairlead"
+
+// packPlugin packs the plugin of kubectl for Krew.
+func (r *release) packPlugin(all []program) error {
+	k := krew.Recipe{Version: r.version, From: r.downloads + "/v" + r.version + "/krew", License: filepath.Join(r.tree, "LICENSE")}
+	for _, p := range all {
+		if p.name == plugin {
+			k.Programs = append(k.Programs, krew.Program{OS: p.os, Arch: p.arch, Path: p.path})
+		}
+	}
+	return krew.Write(k, filepath.Join(r.out, "krew"))
 }
 
 // writeImages writes the images of the programs that run in the cluster, and the components of all programs. It returns the digests of the images.

@@ -2,10 +2,14 @@
 package cli
 
 import (
+	"path/filepath"
+	"strings"
+
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"fairlead.dev/fairlead/internal/cli/breakers"
+	"fairlead.dev/fairlead/internal/cli/bundle"
 	"fairlead.dev/fairlead/internal/cli/dashboard"
 	"fairlead.dev/fairlead/internal/cli/describe"
 	"fairlead.dev/fairlead/internal/cli/diff"
@@ -17,6 +21,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/run"
 	"fairlead.dev/fairlead/internal/cli/schema"
 	"fairlead.dev/fairlead/internal/cli/status"
+	"fairlead.dev/fairlead/internal/cli/suggest"
 	"fairlead.dev/fairlead/internal/cli/tap"
 	"fairlead.dev/fairlead/internal/cli/top"
 	"fairlead.dev/fairlead/internal/cli/trace"
@@ -25,13 +30,30 @@ import (
 // New returns the command line, which reads and writes streams.
 func New(streams genericiooptions.IOStreams) *cobra.Command { return root(kube.NewEnv(streams)) }
 
+// plugin is what the program is called by who has it as a plugin of kubectl, and alone what it is called as a program of its own.
+const plugin, alone = "kubectl fairlead", "fairlead"
+
+// CallAs has help say how the program was called, given the path of it: fairlead, or as a plugin of kubectl.
+func CallAs(cmd *cobra.Command, program string) {
+	if strings.TrimSuffix(filepath.Base(program), ".exe") != alone {
+		return
+	}
+	if cmd.Annotations[cobra.CommandDisplayNameAnnotation] == plugin {
+		cmd.Annotations[cobra.CommandDisplayNameAnnotation] = alone
+	}
+	cmd.Long, cmd.Example = strings.ReplaceAll(cmd.Long, plugin, alone), strings.ReplaceAll(cmd.Example, plugin, alone)
+	for _, sub := range cmd.Commands() {
+		CallAs(sub, program)
+	}
+}
+
 func root(env *kube.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fairlead",
 		Short: "Look at outbound call policies, and at what becomes of calls",
 		Long: `kubectl fairlead shows what fairlead does with the outbound calls of pods: which policies are in force, which of them would govern a call, and
 what became of calls. It takes all of kubectl's flags, and has no rights but those of who runs it.`,
-		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl fairlead"},
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: plugin},
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          kube.NoArguments,
@@ -51,6 +73,7 @@ func commands(env *kube.Env) []*cobra.Command {
 	return []*cobra.Command{
 		breakers.New(env),
 		dashboard.New(env, Version()),
+		bundle.New(env, Version()),
 		importer.New(env),
 		describe.New(env),
 		diff.New(env),
@@ -60,6 +83,7 @@ func commands(env *kube.Env) []*cobra.Command {
 		newVersion(env),
 		run.New(schema.New().Document),
 		status.New(env),
+		suggest.New(env),
 		tap.New(env),
 		top.New(env),
 		trace.New(env),

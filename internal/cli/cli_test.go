@@ -48,3 +48,29 @@ func TestWhatIsNoCommandIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// Help says what the program was called as, in every command.
+func TestHelpSaysHowTheProgramWasCalled(t *testing.T) {
+	for program, tc := range map[string]struct{ has, hasNot string }{
+		"/usr/local/bin/fairlead":         {"fairlead", "kubectl fairlead"},
+		"fairlead.exe":                    {"fairlead", "kubectl fairlead"},
+		"/usr/local/bin/kubectl-fairlead": {"kubectl fairlead", "\n  fairlead "},
+	} {
+		streams, _, out, _ := genericiooptions.NewTestIOStreams()
+		cmd := New(streams)
+		CallAs(cmd, program)
+		for _, of := range append(cmd.Commands(), cmd) {
+			out.Reset()
+			cmd.SetArgs([]string{of.Name(), "--help"})
+			if of == cmd {
+				cmd.SetArgs([]string{"--help"})
+			}
+			if err := cmd.ExecuteContext(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if text := out.String(); !strings.Contains(text, tc.has) || strings.Contains(text, tc.hasNot) {
+				t.Errorf("%s %s --help prints\n%s", program, of.Name(), text)
+			}
+		}
+	}
+}

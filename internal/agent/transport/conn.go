@@ -70,8 +70,8 @@ func New(s Socket) (*Conn, error) {
 	return c, nil
 }
 
-// TakeTurns has whoever waits for the connection go on with what has come in its turn: turn waits for that. It covers Read, WriteThenRead and a Mover; those
-// who call TryRead see to it themselves. Only before the connection is used.
+// TakeTurns has whoever waits for the connection go on with what has come, or when its time is up, in its turn: turn waits for that. It covers Read,
+// WriteThenRead and what comes for a Mover; those who call TryRead see to it themselves. Only before the connection is used.
 func (c *Conn) TakeTurns(turn func()) { c.turn = turn }
 
 // Plain reports whether what is read and written is what travels on the socket, so that the kernel can move it (see Mover).

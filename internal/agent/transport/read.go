@@ -38,13 +38,14 @@ func (c *Conn) WriteThenRead(before func() error, p []byte, now, until Instant) 
 	err = c.wait(c.step, now, until)
 	called = c.before == nil
 	c.before, c.in = nil, nil
+	late := err != nil && errors.Is(err, os.ErrDeadlineExceeded)
+	if c.turn != nil && (err == nil || late) { // what is done when a time is up is work, too, and the times of many may be up together
+		c.turn()
+	}
 	switch {
 	case err == nil:
-		if c.turn != nil {
-			c.turn()
-		}
 		return c.n, called, c.err
-	case called && errors.Is(err, os.ErrDeadlineExceeded):
+	case called && late:
 		// On a busy machine the bytes may have come in time though this goroutine ran late.
 		if n, err := c.TryRead(p); err != ErrWouldBlock { //nolint:errorlint // TryRead returns it bare
 			return n, called, err

@@ -2,8 +2,10 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 )
@@ -97,5 +99,18 @@ func TestConnectingTakesTurns(t *testing.T) {
 	defer c.Close()
 	if turns != 1+answers {
 		t.Errorf("%d turns, want one for the connection and %d for answers", turns, answers)
+	}
+}
+
+// So does one whose time is up: the times of many may be up together.
+func TestAReadWhoseTimeIsUpTakesATurn(t *testing.T) {
+	c, _ := pair(t)
+	turns := counted(c)
+	now := time.Now()
+	if _, err := c.Read(make([]byte, 1), now, now.Add(time.Millisecond)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+	if *turns != 1 {
+		t.Errorf("%d turns", *turns)
 	}
 }

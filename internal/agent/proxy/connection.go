@@ -51,7 +51,7 @@ func (c *connection) serve(shed bool) {
 		c.passOn(c.session.Prefix())
 	case http:
 		c.tunnel = c.session.Tunnel()
-	case c.http2 != nil && c.http2.Serve(c.session.Buffered()):
+	case c.http2 != nil && c.http2.Serve():
 		c.passOn(c.http2.Prefix())
 	}
 	c.session.Close()
@@ -75,10 +75,12 @@ func (c *connection) begin(shed bool) (http bool) {
 	return c.identify()
 }
 
-// serveHTTP2 prepares the connection to be served as HTTP/2.
+// serveHTTP2 prepares the connection to be served as HTTP/2. The session that has read its beginning holds no memory any more.
 func (c *connection) serveHTTP2() {
 	c.routes.SpeakHTTP2()
 	c.http2 = c.srv.h2.New(&c.client, &c.routes)
+	c.http2.Preload(c.session.Buffered())
+	c.session.Close()
 }
 
 // passOn prepares the connection to be passed through from the first request that no policy governs.

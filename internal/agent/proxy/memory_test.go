@@ -15,11 +15,11 @@ import (
 )
 
 // What an idle connection takes of the process at most: what the kernel holds for its sockets, and what calls take while they are under
-// way, comes on top. One that is passed through has a connection to its server.
+// way, comes on top. One that is passed through has a connection to its server; one of HTTP/2 keeps a stream for its next call.
 const (
 	httpMemory   = 6 << 10
 	passedMemory = 8 << 10
-	http2Memory  = 18 << 10
+	http2Memory  = 15 << 10
 )
 
 // idleKind is a kind of idle connection.

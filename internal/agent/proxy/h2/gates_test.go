@@ -99,7 +99,7 @@ func gated(t *testing.T, gate call.Gate) *http2test.Conn {
 	var served sync.WaitGroup
 	t.Cleanup(served.Wait) // once the client has ended
 	served.Go(func() {
-		d.New(client, &selector).Serve(nil)
+		d.New(client, &selector).Serve()
 		_ = near.Close()
 	})
 	return http2test.Speak(t, far, http2test.Options{})

@@ -95,10 +95,12 @@ func (d *Driver) New(client *drive.Client, routes *route.Selector) *Session {
 // Prefix returns what was read of a connection that is to be passed on after Serve.
 func (s *Session) Prefix() []byte { return s.prefix }
 
-// Serve serves the connection, of which b was read before, to its end. pass says that it is to be passed on as it is from what Prefix
-// returns, since no policy governs its first request.
-func (s *Session) Serve(b []byte) (pass bool) {
-	s.prefix = append(s.prefix, b...)
+// Preload says what was read of the connection before the session got it.
+func (s *Session) Preload(read []byte) { s.prefix = append(s.prefix, read...) }
+
+// Serve serves the connection to its end. pass says that it is to be passed on as it is from what Prefix returns, since no policy governs its first
+// request.
+func (s *Session) Serve() (pass bool) {
 	if !s.governed() {
 		return true
 	}

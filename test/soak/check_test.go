@@ -42,7 +42,7 @@ func (r *round) check() {
 // possible are the policies that may have governed a call, with the settings for such calls.
 func (r *round) possible(a *account) (may []*version) {
 	for _, v := range r.versions {
-		if v.from.Before(a.ended) && (v.until.IsZero() || v.until.After(a.begun)) {
+		if v.from.Before(a.ended) && (v.until.IsZero() || v.drains || v.until.After(a.begun)) {
 			if a.ruled {
 				v = &version{settings: v.ruled, forced: v.forced, from: v.from, until: v.until}
 			}

@@ -20,6 +20,7 @@ type version struct {
 	ruled       policy.Settings // of the calls that say so in ruleField
 	forced      policy.ForcedBreaker
 	from, until time.Time // until: zero as long as it is in force
+	drains      bool      // an agent had it that was asked to stop: it hears of no other, and goes by it as long as it has connections
 }
 
 func oneOf[T any](rng *rand.Rand, list ...T) T { return list[rng.IntN(len(list))] }

@@ -183,6 +183,7 @@ func (r *round) happen(t *testing.T, rng *rand.Rand) {
 			r.install()
 		default:
 			r.restarts++
+			r.versions[len(r.versions)-1].drains = true
 			before := r.replace(startAgent(t, r, r.snapshot()))
 			stops.Go(func() { before.stop(r) })
 		}

@@ -52,12 +52,12 @@ type tally struct {
 }
 
 // next returns the seed of the next round; more is false when the time is over. What is drawn is left to chance, so a soak that has not seen all that it
-// needs goes on, for up to three times as long.
+// needs goes on, for up to five times as long: on a busy machine few rounds fit a minute.
 func (s *tally) next() (seed uint64, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	over := time.Since(s.end)
-	if over >= 0 && (len(s.lacking()) == 0 || over > 2*s.total) {
+	if over >= 0 && (len(s.lacking()) == 0 || over > 4*s.total) {
 		return 0, false
 	}
 	return s.deal(), true

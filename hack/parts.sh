@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs make targets, several at a time, in the order in which they are named: "parts.sh AT_A_TIME TARGET...". What a target prints comes when it
-# has ended, with how long it took and how much processor time; after one that fails no more are begun.
+# has ended, with how long it took and how much processor time; after one that fails no more are begun, unless make was started with -k.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 at_a_time=$1
@@ -34,7 +34,7 @@ end() {
 
 for target; do
   while [ ${#names[@]} -ge "$at_a_time" ]; do end; done
-  [ ${#failed[@]} -eq 0 ] || break
+  [ ${#failed[@]} -eq 0 ] || [[ ${MAKEFLAGS%% *} == *k* ]] || break
   begin "$target"
 done
 while [ ${#names[@]} -gt 0 ]; do end; done

@@ -60,7 +60,7 @@ func (x *exchange) startHedge(a call.Action) call.Action {
 	}
 	drive.HoldPermit(&x.Call, a.Attempt, x.Route.Pool, t.slot)
 	next := x.Call.Placed(x.Now, a.Attempt, t.slot.Host().Addr())
-	drive.ObserveChosen(&x.Call, x.Now, a.Attempt, &t.slot, l)
+	drive.ObserveChosen(&x.Call, x.Now, a.Attempt, t.slot, l)
 	t.reset(a.Attempt, a.Start)
 	var d *drive.Dialling
 	if dial {
@@ -128,7 +128,7 @@ func (x *exchange) cameIn(t *attempt) call.Action {
 	}
 	if c.dial != nil && c.dialErr == nil {
 		x.Call.Reached(t.ID, t.Lease.Peer())
-		drive.ObserveConnected(&x.Call, x.Now, t.ID, &t.slot, drive.Made{t.Lease, x.Now.Sub(t.Began)})
+		drive.ObserveConnected(&x.Call, x.Now, t.ID, t.slot, drive.Made{Lease: t.Lease, Took: x.Now.Sub(t.Began)})
 	}
 	switch {
 	case c.dialErr != nil:

@@ -76,7 +76,7 @@ func (s *Session) dialled(x *stream, l upstream.Lease, err error, now time.Time,
 		s.act(o, next, b)
 	default:
 		drive.HoldPermit(&x.owner().call, x.action.Attempt, x.pool, &x.slot)
-		drive.ObserveConnected(&x.owner().call, now, x.action.Attempt, &x.slot, drive.Made{l, now.Sub(x.placedAt)})
+		drive.ObserveConnected(&x.owner().call, now, x.action.Attempt, &x.slot, drive.Made{Lease: l, Took: now.Sub(x.placedAt)})
 		s.goOn(x, func(x *stream, b *batch) (call.Action, bool) { return s.start(x, l, b) }, b)
 	}
 }

@@ -54,7 +54,7 @@ func TestHelpSaysHowTheProgramWasCalled(t *testing.T) {
 	for program, tc := range map[string]struct{ has, hasNot string }{
 		"/usr/local/bin/fairlead":         {"fairlead", "kubectl fairlead"},
 		"fairlead.exe":                    {"fairlead", "kubectl fairlead"},
-		"/usr/local/bin/kubectl-fairlead": {"kubectl fairlead", "\n  fairlead "},
+		"/usr/local/bin/kubectl-fairlead": {"kubectl fairlead", "kubectl kubectl"},
 	} {
 		streams, _, out, _ := genericiooptions.NewTestIOStreams()
 		cmd := New(streams)

@@ -57,6 +57,7 @@ func (g *gatherer) live(ctx context.Context, a *ask.Asker) {
 		"policies": liveapi.PoliciesPath, "breakers": liveapi.BreakersPath, "endpoints": liveapi.EndpointsPath, "capture": liveapi.CapturePath,
 	} {
 		for i := range agents {
+			g.redact.node(agents[i].Spec.NodeName)
 			answers, failed := ask.Agents[any](ctx, a, agents[i:i+1], path, nil)
 			file := "live/agents/" + agents[i].Spec.NodeName + "/" + name + ".json"
 			if len(answers) == 0 {

@@ -47,6 +47,7 @@ func (g *gatherer) list(ctx context.Context, name string, list client.ObjectList
 		return
 	}
 	all, err := g.plain(list)
+	g.hostsIn(all)
 	g.addValue(name, "the API server", all, err)
 }
 
@@ -132,7 +133,7 @@ func (g *gatherer) hostsIn(v any) {
 		for key, of := range v {
 			if s, ok := of.(string); ok && hostFields[key] {
 				g.redact.host(strings.TrimPrefix(s, "host "))
-			} else if key == "node" && ok {
+			} else if ok && (key == "node" || key == "nodeName") {
 				g.redact.node(s)
 			}
 			g.hostsIn(of)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	k8syaml "sigs.k8s.io/yaml"
 
 	"fairlead.dev/fairlead/internal/cli/output"
 )
@@ -52,6 +53,10 @@ func (s *suggestion) print(to io.Writer) error {
 func (s *suggestion) comment(n *yaml.Node, path string) {
 	n.Style = 0
 	switch n.Kind {
+	case yaml.ScalarNode:
+		if n.Tag == "!!str" && !isText(n.Value) {
+			n.Style = yaml.DoubleQuotedStyle
+		}
 	case yaml.SequenceNode:
 		for _, item := range n.Content {
 			s.comment(item, path)
@@ -69,6 +74,14 @@ func (s *suggestion) comment(n *yaml.Node, path string) {
 		}
 	default:
 	}
+}
+
+// isText reports whether a text is read as one without quotes, also by YAML 1.1, as Kubernetes has it: y is true there.
+func isText(s string) bool {
+	var v any
+	err := k8syaml.Unmarshal([]byte(s), &v)
+	text, ok := v.(string)
+	return err == nil && ok && text == s
 }
 
 // first puts a field before the others.

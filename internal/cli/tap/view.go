@@ -51,12 +51,26 @@ type view struct {
 	failed  error // why the tap has ended, if it was not to
 }
 
-// show shows calls until somebody ends it.
+// show shows calls until somebody ends it. Nothing is drawn before an agent has opened its tap: what all refuse is an error alone.
 func show(ctx context.Context, env *kube.Env, v *view, lines func(context.Context, func(liveapi.TapLine)) error) error {
 	ctx, stop := context.WithCancel(ctx)
-	end := make(chan error, 1)
+	defer stop()
+	end, opened := make(chan error, 1), make(chan struct{}, 1)
 	var tapping sync.WaitGroup
-	tapping.Go(func() { end <- lines(ctx, v.feed.add) })
+	tapping.Go(func() {
+		end <- lines(ctx, func(l liveapi.TapLine) {
+			v.feed.add(l)
+			select {
+			case opened <- struct{}{}:
+			default: // it is known
+			}
+		})
+	})
+	select {
+	case <-opened:
+	case err := <-end:
+		return err
+	}
 	err := screen.Run(ctx, env.In, env.Terminal, &program{v, end})
 	stop()
 	tapping.Wait()

@@ -24,6 +24,8 @@ type suggestion struct {
 // enough says why nothing can be suggested from the evidence; empty: it can.
 func (e *evidence) enough() string {
 	switch {
+	case e.flow.Protocol == "TCP" && destinationOf(e).Host != "":
+		return "a connection of raw TCP does not say its host: write a policy for its addresses (cidr)"
 	case e.flow.Calls < minCalls:
 		return fmt.Sprintf("%d calls were seen, and fewer than %d say too little", e.flow.Calls, minCalls)
 	case e.over < minTime:

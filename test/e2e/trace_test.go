@@ -31,7 +31,7 @@ retry: {maxRetries: 2, when: [GatewayError], backoff: {strategy: Fixed, initialI
 var _ = Describe("kubectl fairlead for one call, and for who is to help", Ordered, ContinueOnFailure, func() {
 	var program string
 
-	BeforeAll(func() {
+	BeforeAll(func(_ context.Context) {
 		var err error
 		program, err = gexec.Build("fairlead.dev/fairlead/cmd/kubectl-fairlead")
 		Expect(err).NotTo(HaveOccurred())

@@ -8,8 +8,8 @@ import (
 
 // Bounds are figures of a policy that are odd or not by what there is in the cluster.
 type Bounds struct {
-	sharedBurst    int // the least of a rate that the cluster shares; 0: there is none
-	ejectedPercent int // the least of a breaker of endpoints that ejects any; 0: there is none
+	sharedBurst    int  // the least of a rate that the cluster shares; 0: there is none
+	ejectedPercent int  // the least of a breaker of endpoints that ejects any; 0: there is none
 	rollsOut       bool // a change is to come to a share of the nodes first
 }
 

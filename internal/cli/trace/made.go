@@ -74,7 +74,7 @@ func (t *tracer) made(ctx context.Context, p *corev1.Pod) error {
 	}
 	if err := t.add(ctx, p, container); err != nil {
 		stop()
-		<-done
+		_ = <-done // that it was stopped
 		return err
 	}
 	return t.follow(ctx, stop, p, container.Name, done)
@@ -85,7 +85,7 @@ func (t *tracer) follow(ctx context.Context, stop func(), p *corev1.Pod, name st
 	out, err := t.terminated(ctx, p, name)
 	if err != nil {
 		stop()
-		<-done
+		_ = <-done // that it was stopped
 		if t.ended {
 			return nil
 		}

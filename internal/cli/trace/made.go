@@ -74,10 +74,17 @@ func (t *tracer) made(ctx context.Context, p *corev1.Pod) error {
 	}
 	if err := t.add(ctx, p, container); err != nil {
 		stop()
-		_ = <-done // that it was stopped
-		return err
+		return endedWith(err, <-done)
 	}
 	return t.follow(ctx, stop, p, container.Name, done)
+}
+
+// endedWith is an error, and what the trace ended with because of it, if that is more than that it was stopped.
+func endedWith(err, trace error) error {
+	if errors.Is(trace, context.Canceled) {
+		return err
+	}
+	return errors.Join(err, trace)
 }
 
 // follow waits for the trace to end, or for the container to have made a call that no agent has seen.
@@ -85,7 +92,7 @@ func (t *tracer) follow(ctx context.Context, stop func(), p *corev1.Pod, name st
 	out, err := t.terminated(ctx, p, name)
 	if err != nil {
 		stop()
-		_ = <-done // that it was stopped
+		err = endedWith(err, <-done)
 		if t.ended {
 			return nil
 		}

@@ -16,13 +16,13 @@ type program struct {
 	name, os, arch, path string
 }
 
-// platforms returns where a program runs: those in the cluster on Linux, and what people run themselves wherever they do.
+// platforms returns where a program runs: those in the cluster on Linux, and what people run themselves on macOS, too. fairlead run needs a Unix.
 func platforms(name string) [][2]string {
 	cluster := [][2]string{{"linux", "amd64"}, {"linux", "arm64"}}
 	if users[name] != "" {
 		return cluster
 	}
-	return append(cluster, [][2]string{{"darwin", "amd64"}, {"darwin", "arm64"}, {"windows", "amd64"}}...)
+	return append(cluster, [][2]string{{"darwin", "amd64"}, {"darwin", "arm64"}}...)
 }
 
 // buildPrograms builds each program below cmd for all its platforms.
@@ -36,9 +36,6 @@ func (r *release) buildPrograms() ([]program, error) {
 		for _, platform := range platforms(dir.Name()) {
 			p := program{name: dir.Name(), os: platform[0], arch: platform[1]}
 			file := fmt.Sprintf("%s-%s-%s", p.name, p.os, p.arch)
-			if p.os == "windows" {
-				file += ".exe"
-			}
 			if p.path, err = filepath.Abs(filepath.Join(r.out, "bin", file)); err != nil {
 				return nil, err
 			}

@@ -73,7 +73,7 @@ concurrency: {max: 33}
 		look("policy", "#/policy/"+env.namespace+"/"+policy, "timeouts.perTry", "7s", "RetryPolicy "+env.namespace+"/"+policy, "Programmed")
 		look("destination", "#/destination/"+to, env.upstream.Status.PodIP, "33")
 		look("changes", "#/changes", policy)
-		look("problems", "#/problems", "agents")
+		look("problems", "#/problems?result=all", "agents:")
 		look("nodes", "#/nodes", cluster.nodes(ctx)[0].Name)
 	}, NodeTimeout(4*time.Minute))
 

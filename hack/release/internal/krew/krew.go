@@ -83,16 +83,12 @@ func Write(r Recipe, dir string) error {
 	}
 	for _, of := range r.Programs {
 		file := fmt.Sprintf("%s-%s-%s.tar.gz", program, of.OS, of.Arch)
-		bin := program
-		if of.OS == "windows" {
-			bin += ".exe"
-		}
-		sum, err := pack(filepath.Join(dir, file), packed{bin, of.Path, 0o755}, packed{"LICENSE", r.License, 0o644})
+		sum, err := pack(filepath.Join(dir, file), packed{program, of.Path, 0o755}, packed{"LICENSE", r.License, 0o644})
 		if err != nil {
 			return fmt.Errorf("pack %s: %w", file, err)
 		}
 		p.Spec.Platforms = append(p.Spec.Platforms, Platform{
-			Selector: Selector{map[string]string{"os": of.OS, "arch": of.Arch}}, URI: strings.TrimSuffix(r.From, "/") + "/" + file, SHA256: sum, Bin: bin,
+			Selector: Selector{map[string]string{"os": of.OS, "arch": of.Arch}}, URI: strings.TrimSuffix(r.From, "/") + "/" + file, SHA256: sum, Bin: program,
 		})
 	}
 	text, err := yaml.Marshal(p)

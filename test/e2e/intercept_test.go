@@ -73,8 +73,8 @@ func (p *programs) newTrusting(ctx context.Context) *programs {
 		named[h.service] = append(named[h.service], h.name)
 	}
 	var aliases []any
-	for service, names := range named {
-		aliases = append(aliases, map[string]any{"ip": p.clusterIP(ctx, service), "hostnames": names})
+	for _, service := range slices.Sorted(maps.Keys(named)) { // in one order: a pod that is there cannot change
+		aliases = append(aliases, map[string]any{"ip": p.clusterIP(ctx, service), "hostnames": named[service]})
 	}
 	// The kubelet waits ever longer for a ConfigMap that is not there.
 	Eventually(func() error { return p.k.Get(ctx, p.key(egressCAName), &corev1.ConfigMap{}) }).WithContext(ctx).Should(Succeed())

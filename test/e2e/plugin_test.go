@@ -194,7 +194,8 @@ var _ = Describe("kubectl fairlead", Ordered, ContinueOnFailure, func() {
 		load := env.load(ctx, env.caller(), env.url("/plugin-drawn"), 20*time.Second, "-c", "1")
 		for _, command := range []string{"tap", "top"} {
 			terminal := screentest.New(GinkgoTB(), 160, 24)
-			c := p.command(ctx, command, "-n", env.namespace)
+			// Calls of stories before may be shown too, unless a policy is named.
+			c := p.command(ctx, command, "-n", env.namespace, "--policy", env.namespace+"/plugin")
 			c.Stdin, c.Stdout, c.Stderr = terminal.TTY, terminal.TTY, terminal.TTY
 			Expect(c.Start()).To(Succeed())
 			Expect(terminal.Await("upstream")).To(ContainSubstring("fairlead " + command))

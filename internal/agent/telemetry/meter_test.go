@@ -217,6 +217,31 @@ func exercise(r routes.Recorder) {
 	}
 }
 
+// docs/metrics.md lists the bounds of classic histograms: those there are, and no others.
+func TestTheBoundsOfClassicHistogramsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := regexp.MustCompile(`have the classic buckets ([0-9., and]+) ms, ([0-9., and]+) s\.`).FindStringSubmatch(string(page))
+	if list == nil {
+		t.Fatal("docs/metrics.md does not say which bounds there are")
+	}
+	var documented []time.Duration
+	for i, unit := range []string{"ms", "s"} {
+		for _, n := range regexp.MustCompile(`[0-9.]+`).FindAllString(list[1+i], -1) {
+			d, err := time.ParseDuration(n + unit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			documented = append(documented, d)
+		}
+	}
+	if diff := cmp.Diff(classic[:], documented); diff != "" {
+		t.Errorf("docs/metrics.md lists other bounds than there are (-are +docs):\n%s", diff)
+	}
+}
+
 // maxSeries is what docs/metrics.md promises for one policy at one destination.
 const maxSeries = seriesPerTarget
 

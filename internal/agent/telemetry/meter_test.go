@@ -242,6 +242,31 @@ func TestTheBoundsOfClassicHistogramsAreDocumented(t *testing.T) {
 	}
 }
 
+// docs/metrics.md says what each kind of end means, and docs/operations.md each reason that a caller can be given.
+func TestEachKindOfEndIsDocumented(t *testing.T) {
+	rows := func(name, begin string) string {
+		page, err := os.ReadFile("../../../docs/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, table, found := strings.Cut(string(page), begin)
+		if !found {
+			t.Fatalf("docs/%s has no table that begins with %q", name, begin)
+		}
+		table, _, _ = strings.Cut(table, "\n\n")
+		return table
+	}
+	kinds, reasons := rows("metrics.md", "| kind | meaning |"), rows("operations.md", "| status | reason | meaning |")
+	for k := range call.KindCount {
+		if name := "`" + k.String() + "`"; !strings.Contains(kinds, name) {
+			t.Errorf("docs/metrics.md does not say what the kind %s means", name)
+		}
+		if reason := k.Reason(); reason != "" && !strings.Contains(reasons, "`"+reason+"`") {
+			t.Errorf("docs/operations.md does not say what the reason %s means", reason)
+		}
+	}
+}
+
 // maxSeries is what docs/metrics.md promises for one policy at one destination.
 const maxSeries = seriesPerTarget
 

@@ -46,8 +46,14 @@ func (c *Call) Beside(id AttemptID) bool { return c.attempts[id%MaxAttempts].bes
 //
 //go:noinline
 func (f *Faults) strikes(now time.Time, random func() float64) bool {
-	return f != nil && (f.Delay > 0 || f.Abort != policy.NoFaultAbort) && now.Before(f.Ends) && now.Unix() < f.Until && 100*random() < float64(f.Percent)
+	return f != nil && (f.Delay > 0 || f.Abort != policy.NoFaultAbort) && !f.over(now) && 100*random() < float64(f.Percent)
 }
+
+// over reports whether their end has come, by either clock.
+func (f *Faults) over(now time.Time) bool { return !now.Before(f.Ends) || now.Unix() >= f.Until }
+
+// left is how long it is to their end, by the clock that says the sooner one.
+func (f *Faults) left(now time.Time) time.Duration { return min(f.Ends.Sub(now), f.End().Sub(now)) }
 
 // delay draws how long an attempt is held up.
 func (f *Faults) delay(random func() float64) time.Duration {
@@ -74,7 +80,7 @@ func (c *Call) strike(now time.Time, a Action) Action {
 	}
 	c.faults.Delays++
 	t.held, t.running = true, c.offsetOf(now)
-	t.release = t.running + f.delay(c.plan.Random)
+	t.release = t.running + min(f.delay(c.plan.Random), f.left(now))
 	var limit Limit
 	t.perTry, limit = c.perTry()
 	t.bound(after(t.running, t.perTry), limit)
@@ -87,7 +93,7 @@ func (c *Call) strike(now time.Time, a Action) Action {
 	return next
 }
 
-// resume has an attempt start, or be aborted, that was held up. Its clock stands until it is placed.
+// resume has an attempt start, or be aborted, that was held up. Its clock stands until it is placed. Once the faults have ended nothing is aborted.
 //
 //go:noinline
 func (c *Call) resume(now time.Time, id AttemptID) Action {
@@ -97,7 +103,7 @@ func (c *Call) resume(now time.Time, id AttemptID) Action {
 	t.until, t.limit = c.deadline, c.deadlineLimit
 	a := Action{Do: StartAttempt, Attempt: id, Start: t.start, Avoid: t.avoid, Fresh: t.fresh, Route: c.route}
 	t.beside = c.hasOthers(id)
-	if t.abort != policy.NoFaultAbort {
+	if t.abort != policy.NoFaultAbort && !c.plan.Faults.over(now) {
 		a.Do = Inject
 		return a
 	}

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -266,6 +267,43 @@ func TestFaultsEndInTime(t *testing.T) {
 	if (*Faults)(nil).strikes(now, always) {
 		t.Error("what is absent strikes")
 	}
+}
+
+// An attempt that is held up at the end starts then, by whichever clock it comes first, and is not aborted.
+func TestAttemptsThatAreHeldUpAcrossTheEnd(t *testing.T) {
+	const end = 5 * time.Second
+	for name, tc := range map[string]struct {
+		ends, until time.Duration
+	}{
+		"by the clock that nobody sets": {ends: end, until: time.Hour},
+		"by the node's clock":           {ends: time.Hour, until: end},
+		"by both":                       {ends: end, until: end},
+	} {
+		for _, abort := range []policy.FaultAbort{policy.NoFaultAbort, policy.FaultResponse, policy.FaultReset} {
+			t.Run(fmt.Sprint(name, ", abort ", abort), func(t *testing.T) {
+				r := faulty(t, policy.Faults{Delay: 5 * time.Minute, Abort: abort, Status: 503, GRPCStatus: 14}, func(s *policy.Settings) { s.Timeouts.Overall = time.Hour })
+				r.plan.Faults.Ends, r.plan.Faults.Until = at(tc.ends), at(tc.until).Unix()
+				if a := r.want(r.start(t0, Request{}), Wait); !a.Until.Equal(at(end)) {
+					t.Fatalf("held up until %v after the call's begin, want %v", a.Until.Sub(t0), end)
+				}
+				r.want(r.call.Timer(at(end)), StartAttempt)
+				r.placed(at(end))
+				r.want(r.respond(end+ms, 200), Forward)
+				r.ended(OK, NotNeeded, 200, 1)
+				if o := r.call.Outcome(); o.Faults != (FaultCounts{Delays: 1}) {
+					t.Errorf("%+v", o.Faults)
+				}
+			})
+		}
+	}
+}
+
+// A clock that is set past the end while an attempt is held up has it not be aborted.
+func TestAClockThatIsSetPastTheEndWhileAnAttemptIsHeldUp(t *testing.T) {
+	r := faulty(t, policy.Faults{Delay: time.Second, Abort: policy.FaultReset}, nil)
+	r.want(r.start(t0, Request{}), Wait)
+	r.plan.Faults.Until = at(time.Second).Unix() // as if now were later
+	r.want(r.call.Timer(at(time.Second)), StartAttempt)
 }
 
 // The share is that of the attempts, within what chance allows.

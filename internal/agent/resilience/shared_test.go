@@ -248,3 +248,23 @@ func TestForcedStandsAboveTheCluster(t *testing.T) {
 		t.Error("the cluster closes what is to stay open")
 	}
 }
+
+// What the manager has opened meanwhile is open once the time is over for which it was to stay closed.
+func TestTheClusterIsObeyedOnceForcedIsOver(t *testing.T) {
+	open := policy.BreakerVerdict{Number: 1, Order: policy.BreakerOpen, For: time.Hour, Hold: time.Hour}
+	for name, before := range map[string]bool{"opened before": true, "opened meanwhile": false} {
+		b := sharedBreaker()
+		if before {
+			b.Obey(t0, open)
+		}
+		b.Force(t0, Forced{Until: t0.Add(time.Minute)})
+		b.Obey(t0.Add(time.Second), open)
+		if !do(b, t0.Add(time.Second), false) {
+			t.Errorf("%s: not closed", name)
+		}
+		now := t0.Add(2 * time.Minute)
+		if b.Obey(now, open); do(b, now, false) {
+			t.Errorf("%s: the cluster is not obeyed", name)
+		}
+	}
+}

@@ -90,8 +90,10 @@ func (s *Table) shadowOf(e *entry, w wouldBe) *state {
 	if st != nil && e.shadows[k] == st {
 		return st
 	}
+	p, had := s.entries.pods[e.pod], len(e.shadows)
 	maps.DeleteFunc(e.shadows, func(k stateKey, st *state) bool { return s.states.find(k) != st }) // those whose policy has gone
-	if len(e.shadows) >= maxShadows || st == nil && s.states.shadows >= s.maxDynamic {
+	p.shadows -= had - len(e.shadows)
+	if len(e.shadows) >= maxShadows || st == nil && !s.makeShadowRoom(p) {
 		return nil
 	}
 	if st == nil {
@@ -102,12 +104,52 @@ func (s *Table) shadowOf(e *entry, w wouldBe) *state {
 		e.shadows = map[stateKey]*state{}
 	}
 	e.shadows[k] = st
+	p.shadows++
 	st.entries++
 	return st
 }
 
+// makeShadowRoom has the pods with the most shadows lose those of some entries while there are as many as may be, and reports whether there is room
+// for one more. The pod that asks gets none of a pod that would have fewer than it then. It expects the lock.
+func (s *Table) makeShadowRoom(asking *podEntries) bool {
+	const most = 8 // at once: others wait meanwhile
+	for range most {
+		if s.states.shadows < s.maxDynamic {
+			return true
+		}
+		from := asking
+		for _, p := range s.entries.pods {
+			if p.shadows > from.shadows {
+				from = p
+			}
+		}
+		if from.shadows < asking.shadows+maxShadows {
+			return false
+		}
+		e := from.shadowed()
+		if t := s.PodRoutes(e.pod); t != nil {
+			t.forget(e)
+		}
+		s.leaveShadows(e)
+	}
+	return s.states.shadows < s.maxDynamic
+}
+
+// shadowed returns one of the entries that have shadows; there must be some.
+func (p *podEntries) shadowed() *entry {
+	for _, e := range p.all {
+		if len(e.shadows) > 0 {
+			return e
+		}
+	}
+	return nil
+}
+
 // leaveShadows forgets the shadows of an entry that no other one has. It expects the lock.
 func (s *Table) leaveShadows(e *entry) {
+	if p := s.entries.pods[e.pod]; p != nil {
+		p.shadows -= len(e.shadows)
+	}
 	for k, st := range e.shadows {
 		st.dropPod(e.pod)
 		if st.entries--; st.entries == 0 && s.states.find(k) == st {

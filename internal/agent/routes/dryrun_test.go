@@ -234,6 +234,65 @@ func TestWhatADryRunKeepsOfOnePodIsBounded(t *testing.T) {
 	}
 }
 
+// A pod that goes through many addresses does not keep its neighbours' calls from being looked at, whether what it calls is forgotten or, being
+// named by a policy, is not.
+func TestAPodThatScansTakesNoRoomOfItsNeighboursDryRuns(t *testing.T) {
+	for _, scanned := range []int{4, 5, 10} {
+		t.Run(fmt.Sprint("dynamic destinations, ", scanned, " of them"), func(t *testing.T) {
+			s := newTable(t)
+			s.maxDynamic = 4
+			install(t, s, snapshot(dry(binding("dry", everywhere()))))
+			for i := range scanned {
+				planOfPod(t, s, "a", "a.example", fmt.Sprintf("192.0.2.%d:80", i))
+				if n := s.states.shadows; n > s.maxDynamic {
+					t.Fatalf("%d things kept, %d may be", n, s.maxDynamic)
+				}
+			}
+			if p, _ := planOfPod(t, s, "b", "b.example", "198.51.100.1:80"); p.Shadow == nil {
+				t.Error("the neighbour's call is not looked at")
+			}
+		})
+	}
+	t.Run("destinations of policies", func(t *testing.T) {
+		const hosts = 5
+		s := newTable(t)
+		s.maxDynamic = (hosts - 1) * maxShadows
+		bindings := []policy.Binding{dry(binding("dry", everywhere()))}
+		for i := range hosts {
+			bindings = append(bindings, binding(fmt.Sprint("h", i), toHost(fmt.Sprintf("h%d.example", i))))
+		}
+		install(t, s, snapshot(bindings...))
+		looked := func(pod string, host, address int) bool {
+			p, _ := planOfPod(t, s, pod, fmt.Sprintf("h%d.example", host), fmt.Sprintf("192.0.2.%d:80", address))
+			return p.Shadow != nil
+		}
+		for i := range hosts * maxShadows {
+			if got, want := looked("a", i/maxShadows, i), i < s.maxDynamic; got != want {
+				t.Fatalf("call %d is looked at: %v, want %v", i, got, want)
+			}
+		}
+		for i := range maxShadows {
+			if !looked("b", 0, 100+i) {
+				t.Errorf("the neighbour's call %d is not looked at", i)
+			}
+		}
+		total := 0
+		for pod, p := range s.entries.pods {
+			n := 0
+			for _, e := range p.all {
+				n += len(e.shadows)
+			}
+			if n != p.shadows {
+				t.Errorf("pod %s has %d, %d are counted", pod, n, p.shadows)
+			}
+			total += n
+		}
+		if n := s.states.shadows; n > s.maxDynamic || n != total {
+			t.Errorf("%d things kept, %d of pods, %d may be", n, total, s.maxDynamic)
+		}
+	})
+}
+
 // A route is found again without memory for it.
 func TestRoutesOfDryRunsAreKept(t *testing.T) {
 	s := newTable(t)

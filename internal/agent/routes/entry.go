@@ -65,6 +65,7 @@ func (e *entry) use() {
 type podEntries struct {
 	all     map[stateKey]*entry
 	dynamic list.List // new ones in front; those that were used since are passed over when one is to be forgotten
+	shadows int       // how many all of them have
 }
 
 // entries holds them all. It is guarded by Table.mu.

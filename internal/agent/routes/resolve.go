@@ -109,7 +109,8 @@ func (s *Table) enter(t *PodRoutes, k stateKey, n *entryInputs) (*Route, []*upst
 	if s.late != nil {
 		*s.late = append(*s.late, e)
 	}
-	return s.newRoute(&n.query, e, of), s.makeRoom(t.pod), nil
+	forgotten := s.makeRoom(t.pod) // before the route, for what calls of it would come under needs room too
+	return s.newRoute(&n.query, e, of), forgotten, nil
 }
 
 // stateFor returns the state of a key: the one there is, or made, which goes by the bindings that were in force a moment ago and is

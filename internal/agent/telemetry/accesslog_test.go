@@ -121,6 +121,32 @@ func checkLine(t *testing.T, got []map[string]any, want map[string]any) {
 	}
 }
 
+// What a dry run would have done is logged, also where nothing is wrong with the call and only errors are wanted.
+func TestAccessLogOfDryRuns(t *testing.T) {
+	with := func(d routes.DryRun) *routes.Exchange {
+		e := ended(call.OK, call.NotNeeded, 200)
+		e.AccessLog, e.DryRun = policy.AccessLogErrors, d
+		return e
+	}
+	looked := routes.DryRun{Looked: true, Policy: policy.ID{Namespace: "shop", Name: "quota"}}
+	limited := looked
+	limited.Would, limited.After, limited.Detail = call.WouldLimit, 250*time.Millisecond, routes.DetailRateLimit
+	hedged := looked
+	hedged.Would, hedged.After = call.WouldHedge, time.Second
+	got := lines(t, AccessLogOptions{}, with(looked), with(limited), with(hedged))
+	want := []any{
+		map[string]any{"policy": "shop/quota", "would": "limit", "after": "0.250000", "detail": "rateLimit"},
+		map[string]any{"policy": "shop/quota", "would": "hedge", "after": "1.000000"},
+	}
+	var dryRuns []any
+	for _, line := range got {
+		dryRuns = append(dryRuns, line["dryRun"])
+	}
+	if diff := cmp.Diff(want, dryRuns); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A request that was refused leaves a line though no policy may govern it.
 func TestAccessLogOfRefusedRequests(t *testing.T) {
 	got := linesOf(t, AccessLogOptions{}, func(m *Meter) {

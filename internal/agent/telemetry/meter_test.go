@@ -217,6 +217,56 @@ func exercise(r routes.Recorder) {
 	}
 }
 
+// docs/metrics.md lists the bounds of classic histograms: those there are, and no others.
+func TestTheBoundsOfClassicHistogramsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := regexp.MustCompile(`have the classic buckets ([0-9., and]+) ms, ([0-9., and]+) s\.`).FindStringSubmatch(string(page))
+	if list == nil {
+		t.Fatal("docs/metrics.md does not say which bounds there are")
+	}
+	var documented []time.Duration
+	for i, unit := range []string{"ms", "s"} {
+		for _, n := range regexp.MustCompile(`[0-9.]+`).FindAllString(list[1+i], -1) {
+			d, err := time.ParseDuration(n + unit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			documented = append(documented, d)
+		}
+	}
+	if diff := cmp.Diff(classic[:], documented); diff != "" {
+		t.Errorf("docs/metrics.md lists other bounds than there are (-are +docs):\n%s", diff)
+	}
+}
+
+// docs/metrics.md says what each kind of end means, and docs/operations.md each reason that a caller can be given.
+func TestEachKindOfEndIsDocumented(t *testing.T) {
+	rows := func(name, begin string) string {
+		page, err := os.ReadFile("../../../docs/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, table, found := strings.Cut(string(page), begin)
+		if !found {
+			t.Fatalf("docs/%s has no table that begins with %q", name, begin)
+		}
+		table, _, _ = strings.Cut(table, "\n\n")
+		return table
+	}
+	kinds, reasons := rows("metrics.md", "| kind | meaning |"), rows("operations.md", "| status | reason | meaning |")
+	for k := range call.KindCount {
+		if name := "`" + k.String() + "`"; !strings.Contains(kinds, name) {
+			t.Errorf("docs/metrics.md does not say what the kind %s means", name)
+		}
+		if reason := k.Reason(); reason != "" && !strings.Contains(reasons, "`"+reason+"`") {
+			t.Errorf("docs/operations.md does not say what the reason %s means", reason)
+		}
+	}
+}
+
 // maxSeries is what docs/metrics.md promises for one policy at one destination.
 const maxSeries = seriesPerTarget
 

@@ -3,13 +3,14 @@ package compile
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// protectionWarnings returns those about limits, timeouts that adapt, hedging and fallbacks of one set of blocks.
+// protectionWarnings returns those about limits, timeouts that adapt, hedging, faults and fallbacks of one set of blocks.
 func protectionWarnings(prefix string, src *Source, body *v1alpha1.PolicyBody) []string {
 	s := settingsOf(body)
 	var warnings []string
@@ -38,7 +39,34 @@ func protectionWarnings(prefix string, src *Source, body *v1alpha1.PolicyBody) [
 	if h := s.Retry.Hedging; h.Max > s.Retry.MaxRetries {
 		warn("retry.hedging.maxHedges %d is more than retry.maxRetries %d, and each hedge counts as a retry.", h.Max, s.Retry.MaxRetries)
 	}
+	warnings = append(warnings, faultWarnings(prefix, &s)...)
 	return append(warnings, fallbackWarnings(prefix, src, body, &s)...)
+}
+
+// faultWarnings says if attempts time out before they are aborted, whatever the jitter of their delay.
+func faultWarnings(prefix string, s *policy.Settings) []string {
+	f := s.Faults
+	if f == nil || f.Abort == policy.NoFaultAbort {
+		return nil
+	}
+	least := f.Delay - f.Delay*time.Duration(f.JitterPercent)/100
+	perTry := limitField{"timeouts.perTry", s.Timeouts.PerTry}
+	if s.Timeouts.Adaptive.On() {
+		perTry = limitField{"timeouts.adaptive.max", s.Timeouts.Adaptive.Max}
+	}
+	for _, limit := range []limitField{perTry, {"timeouts.overall", s.Timeouts.Overall}, {"timeouts.maxDuration", s.Timeouts.MaxDuration}} {
+		if limit.value > 0 && least >= limit.value {
+			return []string{prefix + fmt.Sprintf("faults.delay holds attempts up for %s at least, which is not shorter than %s %s: they time out, and faults.abort never happens.",
+				least, limit.field, limit.value)}
+		}
+	}
+	return nil
+}
+
+// limitField is a field that says how long something may take; 0: for ever.
+type limitField struct {
+	field string
+	value time.Duration
 }
 
 // limitsRetryAfter reports whether the policy itself writes how long a server may have a retry wait.
@@ -61,6 +89,9 @@ func fallbackWarnings(prefix string, src *Source, body *v1alpha1.PolicyBody, s *
 	}
 	if named(v1alpha1.FallbackOnCircuitOpen) && s.Breaker == nil {
 		warn("fallback.when names CircuitOpen, which never happens without circuitBreaker.")
+	}
+	if f.Response != nil && slices.ContainsFunc(f.Response.Headers, func(h policy.HeaderField) bool { return strings.EqualFold(h.Name, "grpc-message") }) {
+		warn("fallback.response.headers names grpc-message, which gRPC calls are not answered with: their grpc-message says why they fell back. Leave it out.")
 	}
 	if f.Destination == nil || f.Destination.Kind != policy.TargetService {
 		return warnings

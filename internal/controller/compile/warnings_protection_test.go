@@ -13,6 +13,7 @@ func TestWarningsAboutProtection(t *testing.T) {
 	const clear = "fallback.destination is a Service, which is called in the clear, also in place of a host that is called over TLS; name a host if that must not be."
 	originated := host("api.example", 80)
 	originated.TLS = &v1alpha1.DestinationTLS{Mode: v1alpha1.TLSOriginate}
+	const faulty = `faults: {until: "2026-03-01T12:00:00Z", percent: 10, delay: {duration: 1s`
 	for name, tc := range map[string]struct {
 		give string
 		to   []v1alpha1.Destination
@@ -61,6 +62,28 @@ func TestWarningsAboutProtection(t *testing.T) {
 				"fallback.when names RateLimited, which never happens without rateLimit, concurrency or a limit of connectionPool.",
 				"fallback.when names CircuitOpen, which never happens without circuitBreaker.",
 			},
+		},
+		"aborts behind the timeout of an attempt": {
+			give: `{timeouts: {perTry: 1s}, ` + faulty + `}, abort: {type: Reset}}}`,
+			want: []string{"faults.delay holds attempts up for 1s at least, which is not shorter than timeouts.perTry 1s: they time out, and faults.abort never happens."},
+		},
+		"aborts behind an adaptive timeout": {
+			give: `{timeouts: {adaptive: {min: 10ms, max: 500ms}}, ` + faulty + `}, abort: {type: Reset}}}`,
+			want: []string{"faults.delay holds attempts up for 1s at least, which is not shorter than timeouts.adaptive.max 500ms: they time out, and faults.abort never happens."},
+		},
+		"aborts behind the end of the call, in a rule": {
+			give: `{timeouts: {overall: 500ms}, rules: [{name: r, match: [{methods: [GET]}], ` + faulty + `, jitterPercent: 50}, abort: {type: Response}}}]}`,
+			want: []string{"Rule r: faults.delay holds attempts up for 500ms at least, which is not shorter than timeouts.overall 500ms: they time out, and faults.abort never happens."},
+		},
+		"aborts behind the longest a call may last": {
+			give: `{timeouts: {maxDuration: 1s}, ` + faulty + `}, abort: {type: Reset}}}`,
+			want: []string{"faults.delay holds attempts up for 1s at least, which is not shorter than timeouts.maxDuration 1s: they time out, and faults.abort never happens."},
+		},
+		"aborts behind some of the delays":  {give: `{timeouts: {perTry: 1s}, ` + faulty + `, jitterPercent: 10}, abort: {type: Reset}}}`},
+		"delays beyond a timeout, no abort": {give: `{timeouts: {perTry: 1s}, ` + faulty + `}}}`},
+		"a message that gRPC calls are not answered with": {
+			give: `fallback: {response: {statusCode: 200, headers: [{name: Grpc-Status, value: "8"}, {name: Grpc-Message, value: later}]}}`,
+			want: []string{"fallback.response.headers names grpc-message, which gRPC calls are not answered with: their grpc-message says why they fell back. Leave it out."},
 		},
 		"a fallback for all cases": {give: `fallback: {response: {statusCode: 200}}`},
 		"in the clear in place of TLS": {

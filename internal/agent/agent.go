@@ -141,7 +141,7 @@ func (a *Agent) newDataPlane() error {
 	if err != nil {
 		return err
 	}
-	a.traces = steps.New(a.proxy.Watches(), a.pod)
+	a.traces = steps.New(a.proxy.Watches(), a.opts.Log, a.pod)
 	a.meter.Watch(telemetry.Sources{Stats: a.routes.Stats, Captures: a.captureState, Replay: a.proxy.ReplayMemory()})
 	a.pages, err = telemetry.Handler(telemetry.HandlerOptions{
 		Meter: a.meter, Ready: a.ready, Config: a.config, Endpoints: a.endpoints, Pages: a.livePages(), Profiling: a.opts.Profiling,

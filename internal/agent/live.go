@@ -36,19 +36,12 @@ func (a *Agent) livePages() map[string]http.HandlerFunc {
 	}
 }
 
-// listed answers with what read returns, to one reader at a time: it may be as large as all the node's policies.
+// listed answers with what read returns, for one reader at a time.
 func listed[T any](node string, read func(q *liveapi.Query, now time.Time) []T) http.HandlerFunc {
-	turn := make(chan struct{}, 1)
-	return func(w http.ResponseWriter, r *http.Request) {
+	return liveapi.InTurn(func(w http.ResponseWriter, r *http.Request) {
 		q := liveapi.ParseQuery(r, "policy")
 		if err := q.Err(); err != nil {
 			liveapi.Refuse(w, http.StatusBadRequest, err)
-			return
-		}
-		select {
-		case turn <- struct{}{}:
-			defer func() { <-turn }()
-		case <-r.Context().Done():
 			return
 		}
 		now := time.Now()
@@ -57,7 +50,7 @@ func listed[T any](node string, read func(q *liveapi.Query, now time.Time) []T) 
 			items = []T{}
 		}
 		liveapi.Answer(w, liveapi.List[T]{Node: node, At: now, Items: items})
-	}
+	})
 }
 
 // ofPolicy returns the items of the policy that a query asks for; of all, if it asks for none.

@@ -273,6 +273,7 @@ func TestLimitsOfRealCalls(t *testing.T) {
 	rate, places := of, of
 	rate.Kind, rate.Scope, rate.Max, rate.Here = "Rate", "Node", 10, 10
 	places.Kind, places.Scope, places.Max, places.Here = "Concurrency", "Node", 7, 7
+	l.reportedFlows(t, 1) // its place is free before
 	if diff := cmp.Diff([]liveapi.Limit{rate, places}, l.liveLimits()); diff != "" {
 		t.Error(diff)
 	}

@@ -41,7 +41,7 @@ type Breaker struct {
 	PassedThrough bool `json:"passedThrough,omitempty"`
 	// DryRun: it rejects nothing.
 	DryRun bool `json:"dryRun,omitempty"`
-	// State is closed, open or half-open; Since is when it began, Until when an open one begins to probe.
+	// State is closed, open or half_open; Since is when it began, Until when an open one begins to probe.
 	State string    `json:"state"`
 	Since time.Time `json:"since,omitzero"`
 	Until time.Time `json:"until,omitzero"`
@@ -70,7 +70,7 @@ type Endpoint struct {
 
 // EndpointBreaker is how the breaker of an endpoint stands.
 type EndpointBreaker struct {
-	// State is closed, open (the endpoint is ejected) or half-open (it is probed).
+	// State is closed, open (the endpoint is ejected) or half_open (it is probed).
 	State string    `json:"state"`
 	Since time.Time `json:"since,omitzero"`
 	Until time.Time `json:"until,omitzero"`

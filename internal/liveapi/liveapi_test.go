@@ -107,3 +107,32 @@ func TestWithin(t *testing.T) {
 		}
 	}
 }
+
+// What a page of another site has a browser ask for is refused, though it asks for localhost.
+func TestOtherSitesOpenNothing(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fields map[string]string
+		status int
+	}{
+		"no browser":            {nil, 200},
+		"a person":              {map[string]string{"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, 200},
+		"a page of its own":     {map[string]string{"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost:9464"}, 200},
+		"no-cors":               {map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403},
+		"another port":          {map[string]string{"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"}, 403},
+		"a link":                {map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 403},
+		"another origin":        {map[string]string{"Origin": "https://evil.example"}, 403},
+		"the origin of a port":  {map[string]string{"Origin": "http://localhost:3000"}, 403},
+		"an origin that is not": {map[string]string{"Origin": "null"}, 403},
+	} {
+		served := false
+		page := Within(func(w http.ResponseWriter, _ *http.Request) { served = true; Answer(w, List[int]{}) })
+		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+		r.RemoteAddr, r.Host = "127.0.0.1:4000", "localhost:9464"
+		for field, value := range tc.fields {
+			r.Header.Set(field, value)
+		}
+		if page(w, r); w.Code != tc.status || served != (tc.status == 200) {
+			t.Errorf("%s: %d, served: %t", name, w.Code, served)
+		}
+	}
+}

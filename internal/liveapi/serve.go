@@ -8,7 +8,8 @@ import (
 )
 
 // Within serves a page to clients in the process's own pod alone, and there to those who have asked for the pod itself: a page of another
-// site that a browser has open, on a machine with a port-forward, gets nothing by having its own name resolve to that machine.
+// site that a browser has open, on a machine with a port-forward, gets nothing, neither by having its own name resolve to that machine nor by asking for
+// localhost.
 func Within(page http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if from, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !from.Addr().Unmap().IsLoopback() {
@@ -19,8 +20,25 @@ func Within(page http.HandlerFunc) http.HandlerFunc {
 			http.Error(w, "only for requests to localhost or to an address of it", http.StatusForbidden)
 			return
 		}
+		if crossSite(r) {
+			http.Error(w, "not for pages of other sites: open the address in a tab of its own, or ask with curl", http.StatusForbidden)
+			return
+		}
 		page(w, r)
 	}
+}
+
+// crossSite reports whether a page of another site, or of another port, has had a browser make a request: browsers say so. What cannot be read by such a page
+// can be opened by it, and there are few taps and traces.
+func crossSite(r *http.Request) bool {
+	if origin := r.Header.Get("Origin"); origin != "" && origin != "http://"+r.Host {
+		return true
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+		return false
+	}
+	return true
 }
 
 // local reports whether the Host field of a request is the name of the machine itself.

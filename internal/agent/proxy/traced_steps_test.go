@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ import (
 // traceNext opens a trace of the next call that a filter wants.
 func (w *testProxy) traceNext(f steps.Filter) *steps.Trace {
 	w.t.Helper()
-	all := steps.New(w.server.Watches(), func(string) (string, string) { return "ns/pod", "Deployment/web" })
+	all := steps.New(w.server.Watches(), slog.New(slog.DiscardHandler), func(string) (string, string) { return "ns/pod", "Deployment/web" })
 	trace, err := all.Open(f)
 	if err != nil {
 		w.t.Fatal(err)

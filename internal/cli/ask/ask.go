@@ -25,6 +25,8 @@ const (
 	// managerPort and agentPort are where the live API is, on the pods' loopback addresses.
 	managerPort = 8082
 	agentPort   = 9464
+	// MaxStreams is how many agents are asked for streams at most: each is a connection through the API server for as long as it lasts.
+	MaxStreams = 200
 	// maxAtOnce bounds how many agents are asked at the same time.
 	maxAtOnce = 32
 	// maxAnswer and maxWhy bound what is read.
@@ -183,7 +185,17 @@ func Agents[T any](ctx context.Context, a *Asker, pods []corev1.Pod, path string
 	return answers, failed
 }
 
-// Lines asks agents for streams of lines, each a JSON value, and calls each with what comes, one at a time, until all have ended or ctx ends. It
+// Some returns as many of the agents as are asked for streams, and says on the error output what that leaves out, and how to choose.
+func (a *Asker) Some(agents []corev1.Pod, choose string) []corev1.Pod {
+	left := len(agents) - MaxStreams
+	if left <= 0 {
+		return agents
+	}
+	fmt.Fprintf(a.env.ErrOut, "Calls of %d nodes are looked at, which is the most; %s may have some%s.\n", MaxStreams, output.Count(left, "more node", "more nodes"), choose)
+	return agents[:MaxStreams]
+}
+
+// Lines asks agents, those of Some, for streams of lines, each a JSON value, and calls each with what comes, one at a time, until all have ended or ctx ends. It
 // returns why streams ended that were not to.
 func Lines[T any](ctx context.Context, a *Asker, pods []corev1.Pod, path string, query url.Values, each func(T)) error {
 	var mu sync.Mutex

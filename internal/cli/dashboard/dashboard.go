@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -84,6 +82,8 @@ func (f *flags) run(ctx context.Context, env *kube.Env, version string) error {
 		address += token + "/"
 	}
 	fmt.Fprintf(env.Out, "The dashboard is at %s until Ctrl-C.\n", address)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var opening sync.WaitGroup
 	if !f.noOpen {
 		opening.Go(func() {
@@ -93,6 +93,7 @@ func (f *flags) run(ctx context.Context, env *kube.Env, version string) error {
 		})
 	}
 	err = s.Serve(ctx, l)
+	stop()
 	opening.Wait()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("serve the dashboard: %w", err)
@@ -134,16 +135,4 @@ func lower(all []string) []string {
 		out[i] = strings.ToLower(all[i])
 	}
 	return out
-}
-
-// open opens an address in the user's browser. Who lists the processes of the machine sees it: so it is one that can be used once.
-func open(ctx context.Context, address string) error {
-	name, args := "xdg-open", []string{address}
-	switch runtime.GOOS {
-	case "darwin":
-		name = "open"
-	case "windows":
-		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", address}
-	}
-	return exec.CommandContext(ctx, name, args...).Run()
 }

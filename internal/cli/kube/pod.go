@@ -27,10 +27,13 @@ type PodPort struct {
 	port           uint16
 	dial           httpstream.Dialer
 
+	dialing sync.Mutex // one at a time connects to the API server; it is locked before mu
+
 	mu sync.Mutex
 	// guarded by mu
-	conn httpstream.Connection // to the API server, that all connections to the pod share; nil: there is none yet
-	last int                   // request
+	conn   httpstream.Connection // to the API server, that all connections to the pod share; nil: there is none yet
+	last   int                   // request
+	closed bool
 }
 
 // PodPort returns what reaches a port of a pod. Close ends its connections.
@@ -119,16 +122,10 @@ func (p *PodPort) connect() (net.Conn, error) {
 
 // shared returns the connection to the API server, and a number for a request.
 func (p *PodPort) shared() (httpstream.Connection, int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last++
-	if p.conn != nil {
-		select {
-		case <-p.conn.CloseChan():
-			p.conn = nil
-		default:
-			return p.conn, p.last, nil
-		}
+	p.dialing.Lock()
+	defer p.dialing.Unlock()
+	if conn, request := p.current(); conn != nil {
+		return conn, request, nil
 	}
 	conn, protocol, err := p.dial.Dial(portforward.PortForwardProtocolV1Name)
 	if err != nil {
@@ -138,8 +135,32 @@ func (p *PodPort) shared() (httpstream.Connection, int, error) {
 		_ = conn.Close()
 		return nil, 0, fmt.Errorf("the API server speaks %q", protocol)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		_ = conn.Close()
+		return nil, 0, net.ErrClosed
+	}
 	p.conn = conn
+	p.last++
 	return conn, p.last, nil
+}
+
+// current returns the connection that there is, if it is open, and a number for a request.
+func (p *PodPort) current() (httpstream.Connection, int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conn == nil {
+		return nil, 0
+	}
+	select {
+	case <-p.conn.CloseChan():
+		p.conn = nil
+		return nil, 0
+	default:
+		p.last++
+		return p.conn, p.last
+	}
 }
 
 func (p *PodPort) lost(conn httpstream.Connection) {
@@ -151,10 +172,11 @@ func (p *PodPort) lost(conn httpstream.Connection) {
 	}
 }
 
-// Close ends the connections.
+// Close ends the connections, and does not wait for one that is being made: that is closed when it has been.
 func (p *PodPort) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.closed = true
 	if p.conn == nil {
 		return nil
 	}

@@ -198,4 +198,7 @@ func TestARequestThatIsGivenUpEnds(t *testing.T) {
 		c.Close()
 		t.Error("connected to nothing")
 	}
+	if err := p.Close(); err != nil { // while the API server has not answered
+		t.Error(err)
+	}
 }

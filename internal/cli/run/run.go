@@ -89,7 +89,7 @@ func (r *runner) openAccessLog() (io.Writer, func(), error) {
 	case "-":
 		return r.out, func() {}, nil
 	default:
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600) // it has the paths of calls in it
 		if err != nil {
 			return nil, nil, fmt.Errorf("--access-log %s: %w", name, bare(err))
 		}

@@ -2,21 +2,27 @@ package tap
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
+	"fairlead.dev/fairlead/internal/cli/ask"
 	"fairlead.dev/fairlead/internal/cli/ask/asktest"
+	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/liveapi"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -95,6 +101,37 @@ func TestCallsAreShownWithTheirAttempts(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"agent-1:9464 /debug/v1/tap?for=1s&namespace=shop&rate=7&status=2xx"}, c.Asked); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Of a large cluster as many nodes are asked as there may be streams, and what that leaves out is said.
+func TestNotAllNodesOfALargeClusterAreAsked(t *testing.T) {
+	var agents []client.Object
+	for i := range ask.MaxStreams + 3 {
+		agents = append(agents, &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: kube.DefaultSystem, Name: fmt.Sprintf("agent-%d", i), Labels: map[string]string{"app.kubernetes.io/name": "fairlead-agent"}},
+			Spec:       corev1.PodSpec{NodeName: fmt.Sprintf("node-%d", i)}, Status: corev1.PodStatus{Phase: corev1.PodRunning},
+		})
+	}
+	for _, tc := range []struct {
+		args  []string
+		asked int64
+		says  string
+	}{
+		{nil, ask.MaxStreams, "Calls of 200 nodes are looked at, which is the most; 3 more nodes may have some: choose a pod, or one with --node.\n"},
+		{[]string{"--node", "node-7"}, 1, ""},
+	} {
+		var asked atomic.Int64
+		c := asktest.New(t, agents...)
+		cmd := newCommand(c.Env, func(*corev1.Pod, uint16) (*http.Client, func(), error) {
+			asked.Add(1)
+			return nil, nil, errors.New("pods is forbidden")
+		})
+		cmd.SetArgs(append([]string{"--for", "1s"}, tc.args...))
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		if err := cmd.ExecuteContext(t.Context()); err == nil || asked.Load() != tc.asked || c.Err.String() != tc.says {
+			t.Errorf("%v: %d asked, %q, %v", tc.args, asked.Load(), c.Err, err)
+		}
 	}
 }
 

@@ -35,22 +35,9 @@ func Handler(o Options) http.Handler {
 	for path, page := range map[string]http.HandlerFunc{
 		liveapi.InventoryPath: o.inventory, liveapi.TrafficPath: o.traffic, liveapi.NodesPath: o.nodes, liveapi.ChangesPath: o.changes,
 	} {
-		mux.Handle("GET "+path, liveapi.Within(o.leading(oneByOne(page))))
+		mux.Handle("GET "+path, liveapi.Within(o.leading(liveapi.InTurn(page))))
 	}
 	return mux
-}
-
-// oneByOne serves one request at a time: an answer may be as large as all that is kept.
-func oneByOne(page http.HandlerFunc) http.HandlerFunc {
-	turn := make(chan struct{}, 1)
-	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case turn <- struct{}{}:
-			defer func() { <-turn }()
-			page(w, r)
-		case <-r.Context().Done():
-		}
-	}
 }
 
 // leading answers on the replica that leads.

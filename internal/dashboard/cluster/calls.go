@@ -17,7 +17,7 @@ import (
 )
 
 // maxAsked is how many agents are asked at most for one page: each is a connection through the API server.
-const maxAsked = 200
+const maxAsked = ask.MaxStreams
 
 // Calls implements dashboard.Source.
 func (s *Source) Calls(ctx context.Context, q url.Values, each func(*liveapi.TapLine), trouble func(error)) error {

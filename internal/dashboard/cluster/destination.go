@@ -83,12 +83,12 @@ func (s *Source) askAgents(ctx context.Context, out *model.Destination, policies
 	out.Limits = mergeLimits(limits, out.Name)
 }
 
-// mergeEndpoints puts together what agents say of the endpoints of a destination.
+// mergeEndpoints puts together what agents say of the endpoints of a destination, which an agent lists once for each policy's destination.
 func mergeEndpoints(answers []liveapi.List[liveapi.Endpoints], name string) []model.Endpoint {
 	all := map[string]*model.Endpoint{}
 	judged := map[string]int{}
 	for i := range answers {
-		seen := map[string]bool{}
+		states := map[string]string{} // the worst that the agent says of an address
 		for _, d := range answers[i].Items {
 			if d.Destination != name {
 				continue
@@ -101,15 +101,20 @@ func mergeEndpoints(answers []liveapi.List[liveapi.Endpoints], name string) []mo
 					of = &model.Endpoint{Address: address}
 					all[address] = of
 				}
-				if !seen[address] {
-					seen[address] = true
-					of.Nodes++
-				}
 				of.Outstanding += e.Outstanding
-				judged[address] += addJudgements(of, e.Judged)
+				judged[address] += len(e.Judged)
+				states[address] = worse(states[address], addJudgements(of, e.Judged))
 			}
 		}
+		for address, state := range states {
+			countNode(all[address], state)
+		}
 	}
+	return sortedEndpoints(all, judged)
+}
+
+// sortedEndpoints returns endpoints, those first that most nodes keep out. judged says how many weights were added for each.
+func sortedEndpoints(all map[string]*model.Endpoint, judged map[string]int) []model.Endpoint {
 	out := make([]model.Endpoint, 0, len(all))
 	for address, e := range all {
 		if n := judged[address]; n > 0 {
@@ -125,8 +130,19 @@ func mergeEndpoints(answers []liveapi.List[liveapi.Endpoints], name string) []mo
 	return out
 }
 
-// addJudgements adds how an agent judges an endpoint, by the worst of its breakers there. It returns how many weights it has added.
-func addJudgements(of *model.Endpoint, judged []liveapi.EndpointBreaker) int {
+// countNode counts a node where an endpoint has a state; empty: no breaker judges it there.
+func countNode(of *model.Endpoint, state string) {
+	of.Nodes++
+	switch state {
+	case open:
+		of.Ejected++
+	case halfOpen:
+		of.Probed++
+	}
+}
+
+// addJudgements adds how breakers of an agent judge an endpoint, and returns the worst of their states.
+func addJudgements(of *model.Endpoint, judged []liveapi.EndpointBreaker) string {
 	state := ""
 	for i := range judged {
 		j := &judged[i]
@@ -137,13 +153,7 @@ func addJudgements(of *model.Endpoint, judged []liveapi.EndpointBreaker) int {
 			of.Since, of.Until = j.Since, j.Until
 		}
 	}
-	switch state {
-	case open:
-		of.Ejected++
-	case halfOpen:
-		of.Probed++
-	}
-	return len(judged)
+	return state
 }
 
 // mergeBreakers lists the breakers of a destination that are worth a line, and counts the others.

@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"context"
+	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -46,7 +49,8 @@ func (k *kept) reach(pod *corev1.Pod, port uint16) (*http.Client, func(), error)
 		if err != nil {
 			return nil, nil, err
 		}
-		r = &reached{client: c, end: end}
+		r = &reached{end: end}
+		r.client = &http.Client{Transport: timed{c.Transport, func() { k.drop(key, r) }}}
 		k.pods[key] = r
 	}
 	r.users++
@@ -66,4 +70,49 @@ func (k *kept) sweep(now time.Time) {
 			go r.end() // which may take as long as the network does
 		}
 	}
+}
+
+// drop ends a connection that gives no answers any more: the next request makes another one.
+func (k *kept) drop(key string, r *reached) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pods[key] == r {
+		delete(k.pods, key)
+		go r.end()
+	}
+}
+
+// timed calls late when the time for a request is over before its answer has been read.
+type timed struct {
+	http.RoundTripper
+	late func()
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t timed) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := t.RoundTripper.RoundTrip(r)
+	if err != nil {
+		t.failed(err)
+		return nil, err
+	}
+	res.Body = timedBody{res.Body, t}
+	return res, nil
+}
+
+func (t timed) failed(err error) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		t.late()
+	}
+}
+
+type timedBody struct {
+	io.ReadCloser
+	of timed
+}
+
+// Read implements io.Reader.
+func (b timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.of.failed(err)
+	return n, err
 }

@@ -25,6 +25,7 @@ const (
 	trafficEvery  = 10 * time.Second // as the manager counts
 	changesEvery  = 5 * time.Second
 	problemsEvery = time.Minute
+	patience      = 10 * time.Second // with one look at what has changed: then the connection is taken for dead
 	short         = 4 * time.Second
 	long          = 30 * time.Second
 )
@@ -96,6 +97,8 @@ func every(ctx context.Context, running *sync.WaitGroup, d time.Duration, f func
 }
 
 func (s *Source) lastChange(ctx context.Context) (time.Time, error) {
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
 	var got liveapi.List[liveapi.Change]
 	err := s.ask.Manager(ctx, liveapi.ChangesPath, url.Values{"since": {"1h"}, "limit": {"1"}}, &got)
 	if err != nil || len(got.Items) == 0 {

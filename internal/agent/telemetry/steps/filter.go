@@ -22,7 +22,7 @@ type Filter struct {
 	Host string
 	// Method is the request's. Path is its path without the query, or, with * at its end, what that begins with.
 	Method, Path string
-	// Header is the name of a field that the request has, or name=value. Of a value only the whole can be asked for.
+	// Header is the name of a field that the request has, or name=value. Of a value only the whole can be asked for, and none that may be a secret by its name.
 	Header string
 	// Mark is what the request is marked with, if it is made to be traced.
 	Mark string
@@ -31,8 +31,10 @@ type Filter struct {
 // maxMark bounds a mark.
 const maxMark = 64
 
-// secret are fields whose values are not compared: who may see calls may not find out what they authenticate with.
-var secret = [...]string{"authorization", "proxy-authorization", "cookie"} //nolint:gochecknoglobals // a table that is never written to
+// secret are what names of fields have in them whose values are not compared: who may see calls may not find out what they authenticate with.
+var secret = [...]string{ //nolint:gochecknoglobals // a table that is never written to
+	"key", "token", "secret", "auth", "pass", "session", "cookie", "csrf", "credential", "signature",
+}
 
 // matcher is a filter that was compiled. It is immutable.
 type matcher struct {
@@ -62,8 +64,8 @@ func (f *Filter) compile() (*matcher, error) {
 	m.name = strings.ToLower(m.name)
 	if m.hasValue {
 		for _, s := range secret {
-			if m.name == s {
-				return nil, fmt.Errorf("the value of %s cannot be asked for; write its name alone", s)
+			if strings.Contains(m.name, s) {
+				return nil, fmt.Errorf("the value of %s cannot be asked for, since it may be a secret: its name has %q in it; write the name alone", liveapi.Quote(m.name), s)
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -73,7 +74,7 @@ func watchable(t *testing.T, v head) drive.Watchable {
 }
 
 func newTraces() *Traces {
-	return New(&drive.Watches{}, func(string) (string, string) { return "shop/checkout-1", "Deployment/checkout" })
+	return New(&drive.Watches{}, slog.New(slog.DiscardHandler), func(string) (string, string) { return "shop/checkout-1", "Deployment/checkout" })
 }
 
 func TestATraceWantsTheCallsThatItsFilterSays(t *testing.T) {
@@ -106,6 +107,7 @@ func TestATraceWantsTheCallsThatItsFilterSays(t *testing.T) {
 		"another value":           {Filter{Header: "x-debug=y"}, false},
 		"a field that is not":     {Filter{Header: "x-other"}, false},
 		"a secret field's name":   {Filter{Header: "Authorization"}, true},
+		"a key's name":            {Filter{Header: "X-Api-Key"}, false},
 		"a mark":                  {Filter{Mark: "m"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,12 +133,98 @@ func TestWhatNoTraceCanMeanIsRefused(t *testing.T) {
 		"a path":           {Filter{Path: "v1"}, "write one that begins with /"},
 		"a query":          {Filter{Path: "/?a=b"}, "write the path alone"},
 		"a long mark":      {Filter{Mark: strings.Repeat("m", 65)}, "64 are possible"},
-		"a secret's value": {Filter{Header: "Authorization=Bearer t"}, "write its name alone"},
-		"a cookie's value": {Filter{Header: "cookie=s=1"}, "write its name alone"},
+		"a secret's value": {Filter{Header: "Authorization=Bearer t"}, "write the name alone"},
+		"a cookie's value": {Filter{Header: "cookie=s=1"}, "write the name alone"},
 	} {
 		if _, err := newTraces().Open(tc.filter); err == nil || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Values that may be secrets by their names are compared with nothing; for the names alone can be asked.
+func TestValuesThatMayBeSecretsCannotBeAskedFor(t *testing.T) {
+	for _, name := range []string{
+		"authorization", "Proxy-Authorization", "cookie", "set-cookie", "x-api-key", "X-Auth-Token", "x-amz-security-token", "private-token", "x-client-secret",
+		"x-password", "x-session-id", "x-csrf", "x-credentials", "x-hub-signature-256",
+	} {
+		if _, err := newTraces().Open(Filter{Header: name + "=a"}); err == nil || !strings.Contains(err.Error(), "write the name alone") || !strings.Contains(err.Error(), strings.ToLower(name)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		trace, err := newTraces().Open(Filter{Header: name})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		trace.Close()
+	}
+}
+
+// A trace that asks for a value is logged with what it asks for, without the value.
+func TestATraceThatAsksForAValueIsLogged(t *testing.T) {
+	var log strings.Builder
+	of := New(&drive.Watches{}, slog.New(slog.NewTextHandler(&log, nil)), nil)
+	for _, header := range []string{"", "x-user", "x-user=4711"} {
+		trace, err := of.Open(Filter{Namespace: "shop", Header: header})
+		if err != nil {
+			t.Fatal(err)
+		}
+		trace.Close()
+	}
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "header=x-user namespace=shop") || strings.Contains(got, "4711") {
+		t.Errorf("logged %q", got)
+	}
+}
+
+// A call that goes on when its trace is closed keeps nothing of it.
+func TestAClosedTraceIsNotKept(t *testing.T) {
+	of := newTraces()
+	trace, err := of.Open(Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched, ok := of.begin(watchable(t, head{method: "GET", host: "a", target: "/"})).(*watcher)
+	if !ok {
+		t.Fatal("the call is not watched")
+	}
+	trace.Close()
+	watched.Step(&call.Step{At: time.Now(), What: call.Sent})
+	watched.Done(&routes.Exchange{})
+	if watched.trace.Load() != nil || len(trace.Lines()) != 1 {
+		t.Errorf("the call keeps its trace, or shows it %d lines", len(trace.Lines()))
+	}
+}
+
+// Calls that begin while one looks up its pod do not wait for that, and no trace gets two of them.
+func TestCallsDoNotWaitForALookUp(t *testing.T) {
+	looks, found := make(chan struct{}), make(chan struct{})
+	first := true
+	of := New(&drive.Watches{}, slog.New(slog.DiscardHandler), func(string) (string, string) {
+		if first {
+			first = false
+			close(looks)
+			<-found
+		}
+		return "shop/checkout-1", ""
+	})
+	trace, err := of.Open(Filter{Method: "GET"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trace.Close()
+	get, post := watchable(t, head{method: "GET", host: "a", target: "/"}), watchable(t, head{method: "POST", host: "a", target: "/"})
+	slow := make(chan drive.Watcher)
+	go func() { slow <- of.begin(get) }()
+	<-looks
+	if of.begin(post) != nil {
+		t.Error("another call is watched")
+	}
+	if of.begin(get) == nil {
+		t.Error("the call that was faster is not watched")
+	}
+	close(found)
+	if <-slow != nil {
+		t.Error("two calls are watched by one trace")
 	}
 }
 

@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"sync/atomic"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/call"
@@ -14,10 +15,12 @@ import (
 // watcher shows one call. It belongs to whatever the call belongs to.
 type watcher struct {
 	// immutable
-	trace         *Trace
+	made          bool // to be traced
 	route         *routes.Route
 	plan          *routes.Plan
 	pod, workload string
+
+	trace atomic.Pointer[Trace] // nil: it is closed
 
 	began   time.Time
 	last    time.Time // of the steps so far: drivers read the clock before they report
@@ -29,8 +32,9 @@ type watcher struct {
 var _ drive.Watcher = (*watcher)(nil)
 
 func newWatcher(t *Trace, w *drive.Watchable, pod, workload string) *watcher {
-	t.lines <- liveapi.TraceLine{At: time.Now(), Begin: callOf(w, pod, workload)}
-	return &watcher{trace: t, route: w.Route, plan: w.Plan, pod: pod, workload: workload}
+	of := &watcher{made: t.want.Mark != "", route: w.Route, plan: w.Plan, pod: pod, workload: workload}
+	of.trace.Store(t)
+	return of
 }
 
 // callOf returns what is shown of a call that begins.
@@ -55,8 +59,9 @@ func callOf(w *drive.Watchable, pod, workload string) *liveapi.TraceCall {
 
 // Step implements call.Observer.
 func (w *watcher) Step(s *call.Step) {
+	trace := w.trace.Load()
 	switch {
-	case w.ended:
+	case w.ended || trace == nil:
 		return
 	case s.What == call.Begins:
 		w.began = s.At
@@ -69,24 +74,25 @@ func (w *watcher) Step(s *call.Step) {
 		w.leftOut++
 		return
 	}
-	w.trace.lines <- liveapi.TraceLine{At: s.At, Step: w.shown(s)}
+	trace.lines <- liveapi.TraceLine{At: s.At, Step: w.shown(s)}
 }
 
 // Done implements drive.Watcher.
 func (w *watcher) Done(e *routes.Exchange) {
-	if w.ended {
+	trace := w.trace.Load()
+	if w.ended || trace == nil {
 		return
 	}
 	w.ended = true
 	b := w.route.Source()
 	c := taps.CallOf(e, b.Policy, b.To.String())
 	c.Pod, c.Workload = w.pod, w.workload
-	w.trace.lines <- liveapi.TraceLine{At: time.Now(), End: c, LeftOut: w.leftOut}
-	close(w.trace.lines)
+	trace.lines <- liveapi.TraceLine{At: time.Now(), End: c, LeftOut: w.leftOut}
+	close(trace.lines)
 }
 
 // Made implements drive.Watcher.
-func (w *watcher) Made() bool { return w.trace.want.Mark != "" }
+func (w *watcher) Made() bool { return w.made }
 
 // limits are the fields of a policy that deadlines come from. The table is never written to.
 var limits = map[call.Limit]string{

@@ -27,10 +27,12 @@ type PodPort struct {
 	port           uint16
 	dial           httpstream.Dialer
 
-	mu sync.Mutex
+	dialing sync.Mutex // held while the API server is dialled, so that Close need not wait for it
+	mu      sync.Mutex
 	// guarded by mu
-	conn httpstream.Connection // to the API server, that all connections to the pod share; nil: there is none yet
-	last int                   // request
+	conn   httpstream.Connection // to the API server, that all connections to the pod share; nil: there is none yet
+	last   int                   // request
+	closed bool
 }
 
 // PodPort returns what reaches a port of a pod. Close ends its connections.
@@ -119,16 +121,10 @@ func (p *PodPort) connect() (net.Conn, error) {
 
 // shared returns the connection to the API server, and a number for a request.
 func (p *PodPort) shared() (httpstream.Connection, int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last++
-	if p.conn != nil {
-		select {
-		case <-p.conn.CloseChan():
-			p.conn = nil
-		default:
-			return p.conn, p.last, nil
-		}
+	p.dialing.Lock()
+	defer p.dialing.Unlock()
+	if conn, n := p.open(); conn != nil {
+		return conn, n, nil
 	}
 	conn, protocol, err := p.dial.Dial(portforward.PortForwardProtocolV1Name)
 	if err != nil {
@@ -138,8 +134,32 @@ func (p *PodPort) shared() (httpstream.Connection, int, error) {
 		_ = conn.Close()
 		return nil, 0, fmt.Errorf("the API server speaks %q", protocol)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		_ = conn.Close()
+		return nil, 0, net.ErrClosed
+	}
+	p.last++
 	p.conn = conn
 	return conn, p.last, nil
+}
+
+// open returns the connection to the API server and a number for a request; nil: there is none that is open.
+func (p *PodPort) open() (httpstream.Connection, int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conn == nil {
+		return nil, 0
+	}
+	select {
+	case <-p.conn.CloseChan():
+		p.conn = nil
+		return nil, 0
+	default:
+		p.last++
+		return p.conn, p.last
+	}
 }
 
 func (p *PodPort) lost(conn httpstream.Connection) {
@@ -151,10 +171,11 @@ func (p *PodPort) lost(conn httpstream.Connection) {
 	}
 }
 
-// Close ends the connections.
+// Close ends the connections. One that is being made ends when it has been made.
 func (p *PodPort) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.closed = true
 	if p.conn == nil {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -42,6 +43,14 @@ type Asker struct {
 	env    *kube.Env
 	client client.Reader
 	reach  Reach
+	within time.Duration // for each request; 0: as long as its context
+}
+
+// Within returns an Asker whose requests for one answer end after a time. Streams of lines do not.
+func (a *Asker) Within(d time.Duration) *Asker {
+	of := *a
+	of.within = d
+	return &of
 }
 
 // New returns an Asker; reach is nil but in tests.
@@ -49,7 +58,7 @@ func New(env *kube.Env, c client.Reader, reach Reach) *Asker {
 	if reach == nil {
 		reach = Through(env)
 	}
-	return &Asker{env, c, reach}
+	return &Asker{env: env, client: c, reach: reach}
 }
 
 // Through reaches pods through the API server.
@@ -131,6 +140,19 @@ func (a *Asker) Manager(ctx context.Context, path string, query url.Values, to a
 }
 
 func (a *Asker) read(ctx context.Context, pod *corev1.Pod, port uint16, path string, query url.Values, to any) error {
+	if a.within == 0 {
+		return a.answer(ctx, pod, port, path, query, to)
+	}
+	within, stop := context.WithTimeout(ctx, a.within)
+	defer stop()
+	err := a.answer(within, pod, port, path, query, to)
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("pod %s has not answered within %s", pod.Name, a.within)
+	}
+	return err
+}
+
+func (a *Asker) answer(ctx context.Context, pod *corev1.Pod, port uint16, path string, query url.Values, to any) error {
 	from, end, err := a.request(ctx, pod, port, path, query)
 	if err != nil {
 		return err

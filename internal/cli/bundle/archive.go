@@ -41,8 +41,11 @@ type archive struct {
 }
 
 // add adds a file. What is longer than a file may be loses its beginning, which is the oldest of a log.
-func (a *archive) add(name, from string, text []byte) {
-	f := file{name: name, from: from, text: text}
+func (a *archive) add(name, from string, text []byte) { a.addCut(name, from, text, false) }
+
+// addCut is add for what may have lost its beginning already.
+func (a *archive) addCut(name, from string, text []byte, cut bool) {
+	f := file{name: name, from: from, text: text, cut: cut}
 	if len(text) > maxFile {
 		f.text, f.cut = text[len(text)-maxFile:], true
 	}
@@ -93,7 +96,10 @@ type listed struct {
 func (a *archive) write(to io.Writer, m manifest, r *redactor) error {
 	slices.SortFunc(a.files, func(x, y file) int { return strings.Compare(x.name, y.name) })
 	for i := range a.files {
-		a.files[i].text = r.text(a.files[i].text)
+		r.learn(&a.files[i])
+	}
+	for i := range a.files {
+		a.files[i].text = r.file(&a.files[i])
 		a.files[i].name = string(r.names([]byte(a.files[i].name)))
 	}
 	for i := range a.missing {

@@ -116,8 +116,8 @@ func (f *flags) run(ctx context.Context, env *kube.Env, c client.Client, version
 	server, err := env.Components(within, c)
 	g.addValue("versions.json", "the API server and the plugin", map[string]any{"plugin": version, "server": server}, err)
 	g.objects(within)
-	g.live(within, ask.New(env, c, of.reach))
 	g.logs(within, of.logs)
+	g.live(within, ask.New(env, c, of.reach).Within(eachRequest))
 	if err := ctx.Err(); err != nil {
 		return err
 	}

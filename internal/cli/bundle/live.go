@@ -1,17 +1,13 @@
 package bundle
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
-	"slices"
-	"strings"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 
 	"fairlead.dev/fairlead/internal/cli/ask"
@@ -24,14 +20,51 @@ type limits struct {
 	lines  int64
 }
 
-// maxLog bounds one log, in bytes.
-const maxLog = 1 << 20
+const (
+	// eachRequest bounds how long one answer or log is waited for: a pod that hangs leaves time for the others.
+	eachRequest = 10 * time.Second
+	// atOnce bounds how many are waited for at a time.
+	atOnce = 16
+)
 
-// Logs reads the log of a container; previous is that of the one before it was restarted.
-type Logs func(ctx context.Context, pod *corev1.Pod, o *corev1.PodLogOptions) (io.ReadCloser, error)
+// asked is an answer of the live API.
+type asked struct {
+	file, from string
+	ask        func() (any, error)
+	answer     any
+	err        error
+}
 
 // live gathers what the manager and the agents answer.
 func (g *gatherer) live(ctx context.Context, a *ask.Asker) {
+	all := ofManager(ctx, a)
+	agents, err := a.AgentsOn(ctx, "")
+	if err != nil {
+		g.miss("live/agents", err)
+	}
+	if len(agents) > g.limits.agents {
+		g.miss("live/agents and logs of further nodes", fmt.Errorf("there are %d agents, and %d are asked: see --agents", len(agents), g.limits.agents))
+		agents = agents[:g.limits.agents]
+	}
+	for i := range agents {
+		g.redact.node(agents[i].Spec.NodeName)
+		all = append(all, ofAgent(ctx, a, agents[i:i+1])...)
+	}
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i := range all {
+		group.Go(func() error {
+			all[i].answer, all[i].err = all[i].ask()
+			return nil
+		})
+	}
+	_ = group.Wait() // nobody returns an error
+	for i := range all {
+		g.addValue(all[i].file, all[i].from, all[i].answer, all[i].err)
+	}
+}
+
+func ofManager(ctx context.Context, a *ask.Asker) (all []asked) {
 	for name, path := range map[string]string{
 		"inventory": liveapi.InventoryPath, "traffic": liveapi.TrafficPath, "nodes": liveapi.NodesPath, "changes": liveapi.ChangesPath,
 	} {
@@ -39,100 +72,26 @@ func (g *gatherer) live(ctx context.Context, a *ask.Asker) {
 		if name == "inventory" || name == "changes" {
 			query.Set("since", "1h")
 		}
-		var v any
-		err := a.Manager(ctx, path, query, &v)
-		g.hostsIn(v)
-		g.addValue("live/manager/"+name+".json", "the manager that leads", v, err)
+		all = append(all, asked{file: "live/manager/" + name + ".json", from: "the manager that leads", ask: func() (v any, err error) {
+			err = a.Manager(ctx, path, query, &v)
+			return v, err
+		}})
 	}
-	agents, err := a.AgentsOn(ctx, "")
-	if err != nil {
-		g.miss("live/agents", err)
-		return
-	}
-	if len(agents) > g.limits.agents {
-		g.miss("live/agents and logs of further nodes", fmt.Errorf("there are %d agents, and %d are asked: see --agents and --node", len(agents), g.limits.agents))
-		agents = agents[:g.limits.agents]
-	}
+	return all
+}
+
+// ofAgent is what one agent is asked.
+func ofAgent(ctx context.Context, a *ask.Asker, agent []corev1.Pod) (all []asked) {
 	for name, path := range map[string]string{
 		"policies": liveapi.PoliciesPath, "breakers": liveapi.BreakersPath, "endpoints": liveapi.EndpointsPath, "capture": liveapi.CapturePath,
 	} {
-		for i := range agents {
-			g.redact.node(agents[i].Spec.NodeName)
-			answers, failed := ask.Agents[any](ctx, a, agents[i:i+1], path, nil)
-			file := "live/agents/" + agents[i].Spec.NodeName + "/" + name + ".json"
+		all = append(all, asked{file: "live/agents/" + agent[0].Spec.NodeName + "/" + name + ".json", from: "pod " + agent[0].Name, ask: func() (any, error) {
+			answers, failed := ask.Agents[any](ctx, a, agent, path, nil)
 			if len(answers) == 0 {
-				g.miss(file, errors.Join(failed...))
-				continue
+				return nil, errors.Join(failed...)
 			}
-			g.hostsIn(answers[0])
-			g.addValue(file, "pod "+agents[i].Name, answers[0], nil)
-		}
+			return answers[0], nil
+		}})
 	}
-}
-
-// logs gathers the logs of managers and of as many agents as are asked.
-func (g *gatherer) logs(ctx context.Context, read Logs) {
-	managers, err := g.env.ManagerPods(ctx, g.client)
-	if err != nil {
-		g.miss("logs", err)
-		return
-	}
-	agents, err := g.env.AgentPods(ctx, g.client)
-	if err != nil {
-		g.miss("logs of agents", err)
-	}
-	pods := slices.Concat(managers, agents[:min(len(agents), g.limits.agents)])
-	for i := range pods {
-		for _, c := range pods[i].Status.ContainerStatuses {
-			g.log(ctx, read, &pods[i], &corev1.PodLogOptions{Container: c.Name})
-			if c.RestartCount > 0 {
-				g.log(ctx, read, &pods[i], &corev1.PodLogOptions{Container: c.Name, Previous: true})
-			}
-		}
-	}
-}
-
-func (g *gatherer) log(ctx context.Context, read Logs, p *corev1.Pod, o *corev1.PodLogOptions) {
-	name := "logs/" + p.Name + "/" + o.Container
-	if o.Previous {
-		name += ".previous"
-	}
-	name += ".log"
-	lines, most := g.limits.lines, int64(maxLog)
-	o.TailLines, o.LimitBytes, o.Timestamps = &lines, &most, true
-	from, err := read(ctx, p, o)
-	if err != nil {
-		g.miss(name, err)
-		return
-	}
-	defer from.Close()
-	text, err := io.ReadAll(io.LimitReader(from, maxLog))
-	if err != nil {
-		g.miss(name, err)
-		return
-	}
-	g.add(name, "pod "+p.Name, g.withoutPaths(text))
-}
-
-// withoutPaths removes the paths of calls from the lines of an access log, which may say whose calls they are, and makes their hosts known.
-func (g *gatherer) withoutPaths(text []byte) []byte {
-	var out bytes.Buffer
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	lines.Buffer(nil, maxLog+1)
-	for lines.Scan() {
-		line := lines.Text()
-		stamp, rest, _ := strings.Cut(line, " ")
-		var v map[string]any
-		if json.Unmarshal([]byte(rest), &v) == nil {
-			g.hostsIn(v)
-			if _, ok := v["path"]; ok {
-				v["path"] = removed
-				if again, err := json.Marshal(v); err == nil {
-					line = stamp + " " + string(again)
-				}
-			}
-		}
-		out.WriteString(line + "\n")
-	}
-	return out.Bytes()
+	return all
 }

@@ -47,7 +47,6 @@ func (g *gatherer) list(ctx context.Context, name string, list client.ObjectList
 		return
 	}
 	all, err := g.plain(list)
-	g.hostsIn(all)
 	g.addValue(name, "the API server", all, err)
 }
 
@@ -72,8 +71,19 @@ func (g *gatherer) plain(list client.ObjectList) ([]any, error) {
 	return all, nil
 }
 
-// strip removes values of header fields, bodies, environment variables, and what repeats an object as it was written, from a value of JSON. under is the
-// field that has it.
+// known reports whether an annotation is one of Kubernetes or fairlead, which have no secrets: what others hold nobody knows.
+func known(annotation string) bool {
+	domain, _, ok := strings.Cut(annotation, "/")
+	for _, of := range []string{"kubernetes.io", "k8s.io", "fairlead.dev"} {
+		if ok && (domain == of || strings.HasSuffix(domain, "."+of)) {
+			return true
+		}
+	}
+	return false
+}
+
+// strip removes values of header fields, bodies, environment variables, annotations that are not known, and what repeats an object as it was written, from
+// a value of JSON. under is the field that has it.
 func strip(v any, under string) any {
 	switch v := v.(type) {
 	case []any:
@@ -86,6 +96,8 @@ func strip(v any, under string) any {
 			switch {
 			case key == "kubectl.kubernetes.io/last-applied-configuration":
 				delete(v, key)
+			case under == "annotations" && !known(key):
+				v[key] = removed
 			case key == "body" && under == "response", key == "value" && (strings.Contains(strings.ToLower(under), "header") || under == "env"):
 				v[key] = removed
 			default:
@@ -97,7 +109,7 @@ func strip(v any, under string) any {
 	return v
 }
 
-// policies gathers all policies with their status, and makes their hosts known.
+// policies gathers all policies with their status.
 func (g *gatherer) policies(ctx context.Context) {
 	for kind, list := range map[string]client.ObjectList{"retrypolicies": &v1alpha1.RetryPolicyList{}, "clusterretrypolicies": &v1alpha1.ClusterRetryPolicyList{}} {
 		if err := g.client.List(ctx, list); err != nil {
@@ -106,9 +118,6 @@ func (g *gatherer) policies(ctx context.Context) {
 		}
 		items, err := g.plain(list)
 		if err == nil {
-			for _, o := range items {
-				g.hostsIn(o)
-			}
 			var text []byte
 			if text, err = yaml.Marshal(items); err == nil {
 				g.add("policies/"+kind+".yaml", "the API server", text)
@@ -116,28 +125,6 @@ func (g *gatherer) policies(ctx context.Context) {
 			}
 		}
 		g.miss("policies/"+kind+".yaml", err)
-	}
-}
-
-// hostFields are the fields of what is gathered that hold hosts. The table is never written to.
-var hostFields = map[string]bool{"host": true, "destination": true, "service": true, "target": true, "to": true, "peer": true, "proxy": true, "serverName": true}
-
-// hostsIn makes the hosts known that a value of JSON names.
-func (g *gatherer) hostsIn(v any) {
-	switch v := v.(type) {
-	case []any:
-		for _, of := range v {
-			g.hostsIn(of)
-		}
-	case map[string]any:
-		for key, of := range v {
-			if s, ok := of.(string); ok && hostFields[key] {
-				g.redact.host(strings.TrimPrefix(s, "host "))
-			} else if ok && (key == "node" || key == "nodeName") {
-				g.redact.node(s)
-			}
-			g.hostsIn(of)
-		}
 	}
 }
 
@@ -192,7 +179,7 @@ func (g *gatherer) nodes(ctx context.Context) {
 	all := make([]node, len(list.Items))
 	for i := range list.Items {
 		n := &list.Items[i]
-		g.redact.node(n.Name)
+		g.redact.node(n.Name) // which has no field that says so
 		info := n.Status.NodeInfo
 		info.MachineID, info.SystemUUID, info.BootID = "", "", ""
 		all[i] = node{Name: n.Name, Zone: n.Labels[corev1.LabelTopologyZone], Info: info, Allocatable: n.Status.Allocatable, Taints: n.Spec.Taints, Conditions: map[string]string{}}

@@ -2,13 +2,7 @@ package bundle
 
 import (
 	"bytes"
-	"cmp"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"net/netip"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -21,76 +15,63 @@ type pattern struct {
 	re   *regexp.Regexp
 }
 
-// patterns are those that are looked for. The slice is never written to.
+const (
+	// secretName ends the names of what is secret.
+	secretName = `(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)`
+	// secretField is one whose value has several parts.
+	secretField = `(?:authorization|cookie)`
+	// assigned follows a name. Its quote may be escaped: texts may be in strings.
+	assigned = `\\?["']?\s*[:=]\s*`
+	// quoted is a value in quotes, or from one to the end of a line that ends before it does.
+	quoted = `\\"(?:[^"\\\r\n]|\\[^"\r\n])*(?:\\")?|"(?:[^"\\\r\n]|\\.)*"?|'[^'\r\n]*'?`
+)
+
+// patterns are those that are looked for in texts. The slice is never written to.
 var patterns = []pattern{
 	{"private key", regexp.MustCompile(`()-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)`)},
 	{"token", regexp.MustCompile(`()\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.?[A-Za-z0-9_-]*`)},
+	{"password", regexp.MustCompile(`(?i)(\b[a-z0-9_.-]*` + secretField + assigned + `)(?:` + quoted + `|[^\s"'{\[\\][^\r\n]*)`)},
 	{"credentials", regexp.MustCompile(`(?i)(\b(?:bearer|basic|digest|negotiate)\s+)[A-Za-z0-9._~+/=-]{8,}`)},
 	{"credentials", regexp.MustCompile(`([a-z][a-z0-9+.-]*://)[^\s/@"']+@`)},
-	{"password", regexp.MustCompile(`(?i)(\b[a-z0-9_.-]*(?:password|passwd|secret|api[_-]?key|access[_-]?token|authorization|cookie)\\?["']?\s*[:=]\s*\\?["']?)[^\s"',}\\]+`)},
+	{"password", regexp.MustCompile(`(?i)(\b[a-z0-9_.-]*` + secretName + assigned + `)(?:` + quoted + `|[^\s"'{\[\\][^\s"']*)`)},
 	{"query", regexp.MustCompile(`((?:https?://|"path":")[^\s"?]*\?)[^\s"]+`)},
 }
+
+// paths are those of calls, in lines that are no JSON.
+var paths = pattern{"path", regexp.MustCompile(`(\\?"path\\?"\s*:\s*)(?:` + quoted + `)`)}
 
 // redactor removes what is not to leave the cluster, and counts it by kind.
 type redactor struct {
 	counts map[string]int
 	// key makes pseudonyms of hosts; nil: they stay.
 	key []byte
-	// hosts are those that are known, without and with what they stand for.
-	hosts map[string]string
-	order []string // of hosts, longest first; nil: to be made
+	// hosts are those that are known, in lower case, with what they stand for; longest is how long the longest of them is.
+	hosts   map[string]string
+	longest int
 }
 
 func newRedactor(key []byte) *redactor {
 	return &redactor{counts: map[string]int{}, key: key, hosts: map[string]string{}}
 }
 
-// host makes a name known that is to be replaced where hosts are. What is one label, or an address, is not made known so: nodes are, by node.
-func (r *redactor) host(name string) {
-	name = strings.Trim(strings.ToLower(strings.TrimPrefix(name, "*.")), ".")
-	if i := strings.LastIndexByte(name, ':'); i >= 0 && !strings.Contains(name[:i], ":") {
-		name = name[:i]
-	}
-	if strings.Contains(name, "/") || !strings.Contains(name, ".") || isAddress(name) {
-		return
-	}
-	r.known(name, "host-")
-}
-
-// node makes a node's name known.
-func (r *redactor) node(name string) { r.known(name, "node-") }
-
-func (r *redactor) known(name, kind string) {
-	if r.key != nil && name != "" && r.hosts[name] == "" {
-		r.hosts[name], r.order = kind+r.pseudonym(name), nil
-	}
-}
-
-// pseudonym is the same for the same name and key.
-func (r *redactor) pseudonym(name string) string {
-	h := hmac.New(sha256.New, r.key)
-	h.Write([]byte(name))
-	return hex.EncodeToString(h.Sum(nil)[:5])
-}
-
-func isAddress(s string) bool {
-	_, err := netip.ParseAddr(s)
-	return err == nil
-}
-
 // text redacts a text.
 func (r *redactor) text(b []byte) []byte {
-	for _, p := range patterns {
-		b = p.re.ReplaceAllFunc(b, func(m []byte) []byte {
-			keep := p.re.FindSubmatch(m)[1]
-			if bytes.HasPrefix(m[len(keep):], []byte(removed)) {
-				return m
-			}
-			r.counts[p.kind]++
-			return append(bytes.Clone(keep), p.instead()...)
-		})
+	for i := range patterns {
+		b = r.without(&patterns[i], b)
 	}
 	return r.names(b)
+}
+
+// without removes what a pattern finds.
+func (r *redactor) without(p *pattern, b []byte) []byte {
+	return p.re.ReplaceAllFunc(b, func(m []byte) []byte {
+		keep := p.re.FindSubmatch(m)[1]
+		if bytes.HasPrefix(bytes.TrimLeft(m[len(keep):], `\"'`), []byte(removed)) {
+			return m
+		}
+		r.counts[p.kind]++
+		return append(bytes.Clone(keep), p.instead()...)
+	})
 }
 
 // instead stands for what a pattern has found. The @ of a URL's credentials stays.
@@ -99,31 +80,4 @@ func (p *pattern) instead() string {
 		return removed + "@"
 	}
 	return removed
-}
-
-// addresses finds what may be an address: of IPv4, or with two colons at least.
-var addresses = regexp.MustCompile(`\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?`)
-
-// names replaces the hosts that are known, and all addresses, by their pseudonyms.
-func (r *redactor) names(b []byte) []byte {
-	if r.key == nil {
-		return b
-	}
-	if r.order == nil {
-		for name := range r.hosts {
-			r.order = append(r.order, name)
-		}
-		slices.SortFunc(r.order, func(x, y string) int { return cmp.Or(len(y)-len(x), strings.Compare(x, y)) })
-	}
-	for _, name := range r.order {
-		b = bytes.ReplaceAll(b, []byte(name), []byte(r.hosts[name]))
-	}
-	return addresses.ReplaceAllFunc(b, func(m []byte) []byte {
-		a, err := netip.ParseAddr(string(m))
-		if err != nil || a.IsLoopback() || a.IsUnspecified() {
-			return m
-		}
-		r.counts["address"]++
-		return []byte("ip-" + r.pseudonym(a.Unmap().String()))
-	})
 }

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -201,4 +202,34 @@ func TestARequestThatIsGivenUpEnds(t *testing.T) {
 	if err := p.Close(); err != nil { // while the API server has not answered
 		t.Error(err)
 	}
+}
+
+// slowDialer dials for as long as it is let.
+type slowDialer struct{ dialling, may chan struct{} }
+
+func (d slowDialer) Dial(...string) (httpstream.Connection, string, error) {
+	close(d.dialling)
+	<-d.may
+	return nil, "", errors.New("nobody is there")
+}
+
+// Close does not wait for a connection that is being made: what hangs there would hang whoever has given up.
+func TestCloseDoesNotWaitForADial(t *testing.T) {
+	d := slowDialer{make(chan struct{}), make(chan struct{})}
+	p := &PodPort{namespace: "fairlead-system", pod: "agent-0", dial: d}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := p.Dial(ctx)
+		done <- err
+	}()
+	<-d.dialling
+	stop()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := p.Close(); err != nil { // it would wait for ever
+		t.Error(err)
+	}
+	close(d.may)
 }

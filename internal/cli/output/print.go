@@ -59,6 +59,12 @@ func Value(w io.Writer, f Format, v any) error {
 	return nil
 }
 
+// JSONLine returns a value as one line of JSON, in which nothing is what a terminal would act on.
+func JSONLine(v any) (string, error) {
+	text, err := json.Marshal(v)
+	return string(harmless(text, false)), err
+}
+
 // harmless writes what a terminal would act on in strings of JSON as JSON does, or YAML, which has no surrogates: the value stays the same.
 func harmless(text []byte, forYAML bool) []byte {
 	var out []byte

@@ -29,3 +29,15 @@ func TestValuesAreHarmlessAndTheSame(t *testing.T) {
 		}
 	}
 }
+
+func TestALineOfJSONStaysJSON(t *testing.T) {
+	const value = "a\x7fb\U000E0001c\u202ed\ne"
+	text, err := JSONLine(map[string]string{"a": value})
+	if err != nil || Text(text) != text {
+		t.Fatalf("%q, %v", text, err)
+	}
+	var v map[string]string
+	if err := json.Unmarshal([]byte(text), &v); err != nil || v["a"] != value {
+		t.Errorf("%s is %q, %v", text, v, err)
+	}
+}

@@ -2,7 +2,6 @@ package tap
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,9 +16,8 @@ import (
 func print(env *kube.Env, f *flags, l *liveapi.TapLine) {
 	if f.format == string(output.JSON) {
 		if l.Call != nil || l.Dropped > 0 {
-			text, err := json.Marshal(l)
-			if err == nil { // it was read as JSON
-				fmt.Fprintln(env.Out, string(text))
+			if text, err := output.JSONLine(l); err == nil { // it was read as JSON
+				fmt.Fprintln(env.Out, text)
 			}
 		}
 		return

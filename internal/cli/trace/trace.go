@@ -4,7 +4,6 @@ package trace
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -213,8 +212,8 @@ func (t *tracer) show(l *liveapi.TraceLine) {
 	}
 	t.ended = l.End != nil
 	if t.flags.raw {
-		if text, err := json.Marshal(l); err == nil { // it was read as JSON
-			fmt.Fprintln(t.env.Out, string(text))
+		if text, err := output.JSONLine(l); err == nil { // it was read as JSON
+			fmt.Fprintln(t.env.Out, text)
 		}
 		return
 	}

@@ -21,6 +21,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/cli/ask/asktest"
 	"fairlead.dev/fairlead/internal/cli/clitest"
+	"fairlead.dev/fairlead/internal/cli/output"
 	"fairlead.dev/fairlead/internal/liveapi"
 )
 
@@ -140,14 +141,18 @@ func TestEveryStepHasASentence(t *testing.T) {
 
 func TestRawLinesAreThoseOfTheLiveAPI(t *testing.T) {
 	c := asktest.New(t)
-	c.Add("fairlead-agent", "agent-1", "node-1", agent("node-1", recovered(), nil))
+	const path = "/a\x7fb\U000E0001c"
+	lines := recovered()
+	lines[len(lines)-1].End.Path = path
+	c.Add("fairlead-agent", "agent-1", "node-1", agent("node-1", lines, nil))
+	c.Env.Out = output.NewWriter(c.Env.Out) // as the plugin's is
 	if err := runTrace(t, c, "--raw", "-A"); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
 	for d := json.NewDecoder(c.Out); d.More(); n++ {
 		var l liveapi.TraceLine
-		if err := d.Decode(&l); err != nil || l.Node != "node-1" {
+		if err := d.Decode(&l); err != nil || l.Node != "node-1" || l.End != nil && l.End.Path != path {
 			t.Fatalf("%+v, %v", l, err)
 		}
 	}

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -36,6 +37,10 @@ var grants = map[string]grant{
 	"patch-all":   {"", []rbacv1.PolicyRule{may("patch", v1alpha1.GroupName, "clusterretrypolicies")}},
 	"services":    {"shop", []rbacv1.PolicyRule{may("list", "", "services")}},
 	"pods":        {system, []rbacv1.PolicyRule{may("list", "", "pods")}},
+	"pod":         {"shop", []rbacv1.PolicyRule{may("get", "", "pods")}},
+	"lists":       {system, []rbacv1.PolicyRule{may("list", "apps", "deployments daemonsets")}},
+	"events":      {"", []rbacv1.PolicyRule{may("list", "", "events")}},
+	"nodes":       {"", []rbacv1.PolicyRule{may("list", "", "nodes")}},
 	"portforward": {system, []rbacv1.PolicyRule{may("create", "", "pods/portforward")}},
 }
 
@@ -66,6 +71,9 @@ func TestRights(t *testing.T) {
 		"top":       {"top -A", []string{"pods", "portforward"}, "fairlead-manager-0"},
 		"tap":       {"tap -A", []string{"pods", "portforward"}, "fairlead-agent-0"},
 		"endpoints": {"endpoints", []string{"pods", "portforward"}, "fairlead-agent-0"},
+		"trace":     {"trace -A", []string{"pods", "portforward"}, "fairlead-agent-0"},
+		"trace POD": {"trace web -n shop", []string{"pods", "portforward", "pod"}, "fairlead-agent-0"},
+		"suggest":   {"suggest web -n shop --sample 0s", []string{"pods", "portforward"}, "fairlead-manager-0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := func(needs []string) string {
@@ -86,6 +94,39 @@ func TestRights(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A support bundle is written with whatever rights there are, and says what is missing for lack of which.
+func TestRightsOfASupportBundle(t *testing.T) {
+	needAPIServer(t)
+	missing := func(needs ...string) string {
+		var have []grant
+		for _, n := range needs {
+			have = append(have, grants[n])
+		}
+		var out printed
+		if err := fairlead(t.Context(), account(t, have...), &out, "support-bundle", "--file", filepath.Join(t.TempDir(), "bundle.tar.gz")); err != nil {
+			t.Fatal(err)
+		}
+		var lines []string
+		for line := range strings.Lines(out.String()) {
+			if strings.Contains(line, "forbidden") {
+				lines = append(lines, line)
+			}
+		}
+		return strings.Join(lines, "")
+	}
+	all := []string{"policies", "system", "portforward", "lists", "events", "nodes"}
+	if text := missing(all...); text != "" {
+		t.Errorf("with all rights are missing\n%s", text)
+	}
+	for without, what := range map[string]string{
+		"policies": "policies/retrypolicies.yaml", "portforward": "live/manager/inventory.json", "lists": "fairlead/daemonsets.json", "events": "events/fairlead.json", "nodes": "nodes.json",
+	} {
+		if text := missing(slices.DeleteFunc(slices.Clone(all), func(n string) bool { return n == without })...); !strings.Contains(text, "Missing: "+what) {
+			t.Errorf("without %s are missing\n%s", without, text)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/cli/clitest"
 )
 
@@ -60,5 +61,14 @@ func TestWhatIsPrinted(t *testing.T) {
 			}
 			clitest.Golden(t, name, out.String()+errOut.String())
 		})
+	}
+}
+
+func TestFixesNameTheNamespaceThatFairleadIsIn(t *testing.T) {
+	env, _, _ := clitest.Env(t)
+	env.System = "mesh"
+	k := checker{&Report{}, env, nil}
+	if fix := k.fix(v1alpha1.ReasonNodesDisconnected); !strings.Contains(fix, "kubectl -n mesh get pods") {
+		t.Errorf("fix: %s", fix)
 	}
 }

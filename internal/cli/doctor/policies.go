@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,7 +35,7 @@ var fixes = map[string]string{
 	v1alpha1.ReasonServiceNotFound:   "create the Service, or correct its name in to",
 	v1alpha1.ReasonPortNotFound:      "correct the port in to",
 	v1alpha1.ReasonRefusedByNodes:    "status.nodes.failures says why; upgrade the agents there if they are older",
-	v1alpha1.ReasonNodesDisconnected: "see the agents of these nodes: kubectl -n fairlead-system get pods -o wide",
+	v1alpha1.ReasonNodesDisconnected: "see the agents of these nodes: kubectl -n " + kube.DefaultSystem + " get pods -o wide",
 	v1alpha1.ReasonRolledBack:        "see what the change did to calls, and correct it",
 }
 
@@ -49,6 +50,11 @@ var unenforcedFixes = map[string]string{
 	v1alpha1.ReasonNoTraceExporter: "start agents with where to send spans (docs/tracing.md)",
 }
 
+// fix says what to do about the reason why a policy is not ready, where fairlead is.
+func (k *checker) fix(reason string) string {
+	return strings.ReplaceAll(fixes[reason], kube.DefaultSystem, k.env.System)
+}
+
 func (k *checker) policy(p *kube.Policy) {
 	s, name := p.Status, p.Kind+" "+p.Key()
 	ready := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady)
@@ -57,7 +63,7 @@ func (k *checker) policy(p *kube.Policy) {
 		k.add(Problem, "see whether a manager runs", "%s: no manager has looked at it", name)
 		return
 	case ready.Status == metav1.ConditionFalse && ready.Reason != v1alpha1.ReasonRollingOut && ready.Reason != v1alpha1.ReasonWaitingForNodes:
-		k.add(Problem, fixes[ready.Reason], "%s: %s", name, ready.Message)
+		k.add(Problem, k.fix(ready.Reason), "%s: %s", name, ready.Message)
 	case s.MatchedPods != nil && *s.MatchedPods == 0 && s.Mode != v1alpha1.ModeDisabled:
 		k.add(Warning, "compare its podSelector with kubectl get pods --show-labels", "%s: it selects no pod, so it has no effect", name)
 	}

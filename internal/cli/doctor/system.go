@@ -62,7 +62,7 @@ func tag(image string) string {
 // clockSkew is by how much a node's clock may differ before it is worth a word: deadlines of annotations and certificates go by clocks.
 const clockSkew = time.Minute
 
-// nodes checks that each node that runs pods has an agent, and that the nodes' clocks agree with the one here, by when kubelets renewed their leases.
+// nodes checks that each agent that there is is ready (whether there are as many as there should be is up to installation), and that the nodes' clocks agree with the one here, by when kubelets renewed their leases.
 func (k *checker) nodes(ctx context.Context) {
 	pods, err := k.env.AgentPods(ctx, k.c)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -37,6 +38,16 @@ func (e *Env) CompletePolicies() Completion {
 func (e *Env) CompletePods() Completion {
 	return e.first(func(ctx context.Context, c client.Client) []string {
 		return e.namesOf(ctx, c, corev1.SchemeGroupVersion.WithKind("Pod"), true)
+	})
+}
+
+// CompleteWorkloads completes the first argument with the names of Deployments, StatefulSets and DaemonSets of the namespace.
+func (e *Env) CompleteWorkloads() Completion {
+	return e.first(func(ctx context.Context, c client.Client) (names []string) {
+		for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
+			names = append(names, e.namesOf(ctx, c, appsv1.SchemeGroupVersion.WithKind(kind), true)...)
+		}
+		return names
 	})
 }
 

@@ -54,7 +54,7 @@ It rests on the inventory of the last hour, and on a sample of calls that it loo
 			}
 			return f.run(cmd.Context(), env, c, ask.New(env, c, reach), args[0])
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: env.CompleteWorkloads(),
 	}
 	cmd.Flags().StringVar(&f.destination, "destination", "", "Only for destinations that contain a text")
 	cmd.Flags().DurationVar(&f.since, "since", time.Hour, "How far back to look, an hour at most")
@@ -90,14 +90,7 @@ func (f *flags) run(ctx context.Context, env *kube.Env, c client.Reader, a *ask.
 	if len(all) == 0 {
 		return fmt.Errorf("%w: no calls of %s in namespace %s are in the inventory. Calls are counted that policies govern, or a dry run looks at: docs/inventory.md says how to have them counted before there is a policy", errTooLittle, output.Text(workload), output.Text(namespace))
 	}
-	var enough []*evidence
-	for _, e := range all {
-		if why := e.enough(); why != "" {
-			fmt.Fprintf(env.ErrOut, "Nothing for %s (%s): %s.\n", output.Text(e.flow.Destination), output.Text(e.flow.Protocol), why)
-			continue
-		}
-		enough = append(enough, e)
-	}
+	enough := f.enough(env, all)
 	if len(enough) == 0 {
 		return fmt.Errorf("%w about the calls of %s/%s", errTooLittle, output.Text(namespace), output.Text(workload))
 	}
@@ -110,6 +103,20 @@ func (f *flags) run(ctx context.Context, env *kube.Env, c client.Reader, a *ask.
 		}
 	}
 	return nil
+}
+
+// enough returns the evidence that suffices, with names, and says why other does not.
+func (f *flags) enough(env *kube.Env, all []*evidence) (out []*evidence) {
+	together(all)
+	for _, e := range all {
+		if why := e.enough(); why != "" {
+			fmt.Fprintf(env.ErrOut, "Nothing for %s (%s): %s.\n", output.Text(e.flow.Destination), output.Text(e.flow.Protocol), why)
+			continue
+		}
+		out = append(out, e)
+	}
+	names(out)
+	return out
 }
 
 // gather asks for the inventory.
@@ -152,17 +159,25 @@ func (f *flags) look(ctx context.Context, env *kube.Env, a *ask.Asker, namespace
 
 // isOf reports whether a call is one of those that the evidence is about. A tap names hosts and addresses, an inventory destinations.
 func (e *evidence) isOf(c *liveapi.Call) bool {
-	of, _ := splitPort(e.flow.Destination)
-	if namespace, name, ok := strings.Cut(of, "/"); ok {
-		return strings.Contains(c.Target, namespace+"/"+name) || hostOf(c.Host) == name+"."+namespace || strings.HasPrefix(hostOf(c.Host), name+"."+namespace+".")
+	of, port := splitPort(e.flow.Destination)
+	host, called := splitPort(c.Host)
+	if called == 0 {
+		called = int32(c.To.Port())
 	}
-	return hostOf(c.Host) == of || c.To.Addr().String() == strings.Trim(of, "[]")
+	if port > 0 && called > 0 && port != called {
+		return false
+	}
+	host = hostOf(host)
+	if namespace, name, ok := strings.Cut(of, "/"); ok {
+		service, is := strings.CutPrefix(c.Target, "service ")
+		service, _ = splitPort(service)
+		full := name + "." + namespace
+		return is && service == of || host == full || host == full+".svc" || strings.HasPrefix(host, full+".svc.") || namespace == e.namespace && host == name
+	}
+	return host == hostOf(of) || c.To.Addr().String() == strings.Trim(of, "[]")
 }
 
-func hostOf(named string) string {
-	host, _ := splitPort(named)
-	return strings.ToLower(strings.TrimSuffix(host, "."))
-}
+func hostOf(named string) string { return strings.ToLower(strings.TrimSuffix(named, ".")) }
 
 // podsOf returns how many pods a workload has, and what selects them; 0 and nil if that cannot be read.
 func podsOf(ctx context.Context, c client.Reader, namespace, name string) (int, map[string]string) {

@@ -37,6 +37,11 @@ type evidence struct {
 	// labels select them; nil: not known.
 	labels map[string]string
 	sample sample
+	// name is that of the policy; empty: as nameOf says. mixed: several protocols are spoken there. instead has more calls to the same destination for a
+	// policy; nil: none has.
+	name    string
+	mixed   bool
+	instead *liveapi.Flow
 }
 
 // sample is what a tap has shown.

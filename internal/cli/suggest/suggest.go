@@ -1,6 +1,7 @@
 package suggest
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -24,6 +25,8 @@ type suggestion struct {
 // enough says why nothing can be suggested from the evidence; empty: it can.
 func (e *evidence) enough() string {
 	switch {
+	case e.instead != nil:
+		return fmt.Sprintf("a policy is for whatever goes to its destination, and calls to %s (%s) are more", output.Text(e.instead.Destination), output.Text(e.instead.Protocol))
 	case e.flow.Protocol == "TCP" && destinationOf(e).Host != "":
 		return "a connection of raw TCP does not say its host: write a policy for its addresses (cidr)"
 	case e.flow.Calls < minCalls:
@@ -40,7 +43,7 @@ func (e *evidence) enough() string {
 func suggest(e *evidence) *suggestion {
 	s := &suggestion{reasons: map[string]string{}, policy: &v1alpha1.RetryPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion().String(), Kind: v1alpha1.RetryPolicyKind},
-		ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: nameOf(e)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: cmp.Or(e.name, nameOf(e))},
 		Spec:       v1alpha1.RetryPolicySpec{To: []v1alpha1.Destination{destinationOf(e)}},
 	}}
 	s.rest(e)

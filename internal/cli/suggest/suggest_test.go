@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -223,5 +224,82 @@ func TestTimesAreRoundedUp(t *testing.T) {
 		if got := rounded(in); got != want {
 			t.Errorf("%s is rounded to %s, want %s", in, got, want)
 		}
+	}
+}
+
+// Flows whose policies would have one name get different ones, and those to one destination get one policy.
+func TestEachPolicyHasItsNameAndItsDestination(t *testing.T) {
+	service := flow("payments.billing:80", "HTTP", 60, 100, 0, 0.1)
+	service.Service = "billing/payments:80"
+	long := strings.Repeat("a", 60) + "."
+	for name, tc := range map[string]struct {
+		flows []liveapi.Flow
+		want  int
+		also  string // is printed, or said
+	}{
+		"namespaces": {[]liveapi.Flow{flow("a/x:80", "HTTP", 60, 100, 0, 0.1), flow("b/x:80", "HTTP", 60, 100, 0, 0.1)}, 2, ""},
+		"ports":      {[]liveapi.Flow{flow("a/x:80", "HTTP", 60, 100, 0, 0.1), flow("a/x:81", "HTTP", 60, 100, 0, 0.1)}, 2, ""},
+		"cut":        {[]liveapi.Flow{flow(long+"a:80", "HTTP", 60, 100, 0, 0.1), flow(long+"b:80", "HTTP", 60, 100, 0, 0.1)}, 2, ""},
+		"protocols":  {[]liveapi.Flow{flow("a/x:80", "HTTP", 60, 100, 0, 0.1), flow("a/x:80", "gRPC", 60, 200, 0, 0.1)}, 1, "Nothing for a/x:80 (HTTP): a policy is for whatever goes"},
+		"few":        {[]liveapi.Flow{flow("a/x:80", "gRPC", 60, 200, 0, 0.1), flow("a/x:80", "HTTP", 1, 1, 0, 0.1)}, 1, "calls to a/x:80 (gRPC) are more"},
+		"one":        {[]liveapi.Flow{service, flow("billing/payments:80", "HTTP", 60, 200, 0, 0.1)}, 1, "Nothing for payments.billing:80 (HTTP)"},
+		"others":     {[]liveapi.Flow{flow("a/x:80", "HTTP", 60, 100, 0, 0.1), flow("a/y:80", "HTTP", 60, 100, 0, 0.1)}, 2, "name: checkout-x\n"},
+	} {
+		c := asktest.New(t, checkout())
+		c.Add("fairlead-manager", "manager-1", "node-1", manager(tc.flows...))
+		out, err := printed(t, c, "checkout", "--sample", "0s")
+		if err != nil || !strings.Contains(out+c.Err.String(), tc.also) || strings.Contains(out, "protocol:") {
+			t.Errorf("%s: %v\n%s%s", name, err, out, c.Err)
+		}
+		got, to := map[string]bool{}, map[string]bool{}
+		for _, text := range strings.Split(out, "---\n")[1:] {
+			var p v1alpha1.RetryPolicy
+			if err := yaml.UnmarshalStrict([]byte(text), &p); err != nil || len(p.Name) > 63 {
+				t.Errorf("%s: %q, %v", name, p.Name, err)
+			}
+			d, err := json.Marshal(p.Spec.To)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[p.Name], to[string(d)] = true, true
+		}
+		if len(got) != tc.want || len(to) != tc.want {
+			t.Errorf("%s: policies %v to %v, want %d", name, got, to, tc.want)
+		}
+	}
+}
+
+func TestSamplesAreOfTheDestination(t *testing.T) {
+	at := netip.MustParseAddrPort
+	for _, tc := range []struct {
+		to   string
+		call liveapi.Call
+		want bool
+	}{
+		{"billing/payments:80", liveapi.Call{Target: "service billing/payments", To: at("10.96.0.7:80")}, true},
+		{"billing/payments:80", liveapi.Call{Target: "service billing/payments-v2", To: at("10.96.0.7:80")}, false},
+		{"billing/payments:80", liveapi.Call{Target: "service billing/payments", To: at("10.96.0.7:81")}, false},
+		{"billing/payments:80", liveapi.Call{Target: "any", Host: "Payments.billing.svc.cluster.local", To: at("10.96.0.7:80")}, true},
+		{"billing/payments:80", liveapi.Call{Target: "any", Host: "payments.billing.example", To: at("10.96.0.7:80")}, false},
+		{"billing/payments:80", liveapi.Call{Target: "any", Host: "payments", To: at("10.96.0.7:80")}, false},
+		{"shop/cart:80", liveapi.Call{Target: "any", Host: "cart", To: at("10.96.0.7:80")}, true},
+		{"api.example:443", liveapi.Call{Host: "api.example", To: at("192.0.2.7:443")}, true},
+		{"api.example:443", liveapi.Call{Host: "api.example:8443", To: at("192.0.2.7:8443")}, false},
+		{"192.0.2.7:5432", liveapi.Call{To: at("192.0.2.7:5432")}, true},
+		{"192.0.2.7:5432", liveapi.Call{To: at("192.0.2.7:5433")}, false},
+		{"[2001:db8::1]:443", liveapi.Call{To: at("[2001:db8::1]:443")}, true},
+	} {
+		e := &evidence{namespace: "shop", flow: liveapi.Flow{Destination: tc.to}}
+		if got := e.isOf(&tc.call); got != tc.want {
+			t.Errorf("%+v is of %s: %t", tc.call, tc.to, got)
+		}
+	}
+}
+
+func TestWorkloadsAreCompleted(t *testing.T) {
+	c := asktest.New(t, checkout(), &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "checks"}}, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "billing", Name: "chores"}})
+	cmd := newCommand(c.Env, c.Reach)
+	if got, _ := cmd.ValidArgsFunction(cmd, nil, "ch"); !slices.Equal(got, []string{"checkout", "checks"}) {
+		t.Errorf("completed to %v", got)
 	}
 }

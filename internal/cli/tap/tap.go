@@ -76,6 +76,7 @@ func (f *flags) addTo(cmd *cobra.Command) {
 	set.DurationVar(&f.lasts, "for", 0, "End after a time, an hour at most")
 	set.BoolVar(&f.plain, "plain", false, "Print calls, on a terminal as well")
 	set.StringVarP(&f.format, "output", "o", "", "Output format: json, one object a line")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // query is what agents are asked.

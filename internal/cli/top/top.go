@@ -67,6 +67,7 @@ with --plain, it is a table.`,
 	set.DurationVar(&f.every, "interval", 5*time.Second, "How often to look again")
 	set.BoolVar(&f.noHeaders, "no-headers", false, "Leave the head of the table out")
 	set.StringVarP(&f.format, "output", "o", "", "Output format: wide, json or yaml")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"wide", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(orders(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

@@ -98,8 +98,12 @@ func (f *flags) check(args []string) error {
 }
 
 func (f *flags) checkCall() error {
-	if u, err := url.Parse(f.calls); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("--call %s: write a URL that begins with http:// or https:// and names a host", output.Text(f.calls))
+	u, err := url.Parse(f.calls)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return fmt.Errorf("--call %s: write a URL that begins with http:// and names a host", output.Text(f.calls))
+	case u.Scheme == "https": // agents do not see into TLS that a client begins, and so cannot know the call by its mark
+		return fmt.Errorf("--call %s: agents do not see into a call that the client encrypts, and cannot say which one it is. Write a URL that begins with http://, or call from the pod's program, and trace that: kubectl fairlead trace POD --host %s", output.Text(f.calls), output.Text(u.Hostname()))
 	}
 	for _, h := range f.headers {
 		if !strings.Contains(h, ":") {

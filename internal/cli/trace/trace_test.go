@@ -180,6 +180,7 @@ func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 		"name the pod":                       {"--call", "http://a"},
 		"leave out --host":                   {"pod", "--call", "http://a", "--host", "b"},
 		"write a URL that begins with http:": {"pod", "--call", "payments.shop"},
+		"trace POD --host a.example":         {"pod", "--call", "https://a.example:8443/x"},
 		"write name: value":                  {"pod", "--call", "http://a", "--header", "x=y"},
 		"name one with --call":               {"--http2"},
 		"one field at most":                  {"--header", "a", "--header", "b"},

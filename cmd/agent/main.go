@@ -50,8 +50,7 @@ func run(ctx context.Context, args []string) error {
 	o.AccessLog = os.Stdout
 	if memory := cgroup.OpenOwn(o.Log); memory != nil {
 		defer func() { _ = memory.Close() }()
-		memory.LimitHeap(heapPercent, o.Log)
-		o.Memory = memory
+		goBy(memory, &o)
 	}
 	a, err := agent.New(o)
 	if err != nil {
@@ -59,6 +58,12 @@ func run(ctx context.Context, args []string) error {
 	}
 	o.Log.Info("starting", "manager", o.Manager, "http", o.HTTPAddress, "traces", o.Traces != nil)
 	return a.Run(ctx)
+}
+
+// goBy has the heap of this process and what the agent lets in follow an account of memory.
+func goBy(memory *cgroup.Memory, o *agent.Options) {
+	memory.LimitHeap(heapPercent, o.Log)
+	o.Memory = memory
 }
 
 // flags has the flags fill in the options and the level of the log.

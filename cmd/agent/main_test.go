@@ -3,13 +3,19 @@ package main
 import (
 	"context"
 	"flag"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/yaml"
+
+	"fairlead.dev/fairlead/internal/agent"
+	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/cgroup"
 )
 
 // TestThePodOutlivesTheDrain: a kubelet that kills the agent while it drains cuts what it was to serve to the end.
@@ -42,6 +48,27 @@ func TestThePodOutlivesTheDrain(t *testing.T) {
 		if v.Name == "GOMEMLIMIT" {
 			t.Error("GOMEMLIMIT is set: it would not follow the limit of memory")
 		}
+	}
+}
+
+// TestTheAgentGoesByItsMemory: an agent that does not know what it may use lets connections in until it is killed.
+func TestTheAgentGoesByItsMemory(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{"memory.max": "1000000000\n", "memory.current": "1\n"} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	memory, err := cgroup.Open(root, filepath.Join(root, "none"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = memory.Close() }()
+	t.Setenv("GOMEMLIMIT", "off") // the test's own heap stays as it is
+	o := agent.Options{Log: slog.New(slog.DiscardHandler)}
+	goBy(memory, &o)
+	if o.Memory != capture.Memory(memory) {
+		t.Errorf("the agent goes by %v", o.Memory)
 	}
 }
 

@@ -11,6 +11,11 @@ import (
 	"fairlead.dev/fairlead/internal/agent/capture/netns/netnstest"
 )
 
+// unlimited is an account of memory that nobody limits.
+type unlimited struct{}
+
+func (unlimited) Usage() (used, limit int64, limited bool) { return 0, 0, false }
+
 // made returns an agent that does not run.
 func made(t *testing.T, drain time.Duration) *Agent {
 	t.Helper()
@@ -19,7 +24,7 @@ func made(t *testing.T, drain time.Duration) *Agent {
 	a, err := New(Options{
 		Node: "n", Manager: "manager:1", TokenFile: filepath.Join(dir, "token"), CAFile: filepath.Join(dir, "ca"), StateDir: dir,
 		CRISocket: filepath.Join(dir, "cri"), NetNSDir: dir, HTTPAddress: "127.0.0.1:0", Drain: drain, Log: slog.New(slog.DiscardHandler),
-		AccessLog: t.Output(),
+		AccessLog: t.Output(), Memory: unlimited{},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -40,6 +45,14 @@ func TestADrainIsAsLongAsItIsSaidToBe(t *testing.T) {
 		if got := captureOption[time.Duration](made(t, drain), "Grace"); got != want {
 			t.Errorf("a drain of %s: connections are cut after %s, want %s", drain, got, want)
 		}
+	}
+}
+
+// TestTheCaptureGoesByTheAgentsMemory: it lets connections pass before the agent runs out of it.
+func TestTheCaptureGoesByTheAgentsMemory(t *testing.T) {
+	options := reflect.ValueOf(made(t, 0).capture).Elem().FieldByName("options")
+	if m := options.FieldByName("Memory"); m.IsNil() || m.Elem().Type() != reflect.TypeFor[unlimited]() {
+		t.Errorf("the capture goes by %v", m)
 	}
 }
 

@@ -25,6 +25,8 @@ func tripsAtOnce(s *policy.Settings) {
 }
 
 // A breaker that is kept open by hand rejects every call, also where the policy has no breaker, until that is taken back.
+//
+//overtls:originate,intercept
 func TestRule22_WhatIsOpenedByHandIsOpen(t *testing.T) {
 	for name, set := range map[string]func(*policy.Settings){"without a breaker": nil, "with one": tripsAtOnce} {
 		t.Run(name, func(t *testing.T) {
@@ -48,6 +50,7 @@ func TestRule22_WhatIsOpenedByHandIsOpen(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule22_WhatIsOpenedByHandIsOpenOverHTTP2(t *testing.T) {
 	var n atomic.Int64
 	w := answering(t, &n, forced(toAnyH2(nil), true), statusFor)
@@ -60,6 +63,7 @@ func TestRule22_WhatIsOpenedByHandIsOpenOverHTTP2(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule22_WhatIsOpenedByHandIsOpenForGRPC(t *testing.T) {
 	w := build(t, serveRPC(t, failing(codes.Aborted)), forced(toRPC(nil), true))
 	if _, trailer := unaryCall(t, w.clientRPC(), bound(t)); reasonOf(trailer) != "circuit_open" {
@@ -83,6 +87,8 @@ func TestRule22_WhatIsOpenedByHandIsOpenForConnections(t *testing.T) {
 }
 
 // A breaker that is kept closed by hand lets everything through, whatever fails, and opens again once that is taken back.
+//
+//overtls:originate,intercept
 func TestRule22_WhatIsClosedByHandStaysClosed(t *testing.T) {
 	var n atomic.Int64
 	w := build(t, counted(t, &n, always(answer(500, ""))), toAny(tripsAtOnce))
@@ -101,6 +107,7 @@ func TestRule22_WhatIsClosedByHandStaysClosed(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule22_WhatIsClosedByHandStaysClosedOverHTTP2(t *testing.T) {
 	var n atomic.Int64
 	w := answering(t, &n, forced(toAnyH2(tripsAtOnce), false), statusFor)
@@ -112,6 +119,7 @@ func TestRule22_WhatIsClosedByHandStaysClosedOverHTTP2(t *testing.T) {
 	}
 }
 
+//overtls:originate,intercept
 func TestRule22_WhatIsClosedByHandStaysClosedForGRPC(t *testing.T) {
 	w := build(t, serveRPC(t, failing(codes.Unavailable)), forced(toRPC(tripsAtOnce), false))
 	c := w.clientRPC()

@@ -24,7 +24,8 @@ func undecided(b *policy.Binding) { b.To.Protocol = policy.ProtocolAuto }
 // host is a server whose protocols can be changed, for connections that come.
 type host struct {
 	addr  netip.AddrPort
-	http1 atomic.Bool // it speaks HTTP/1.1 alone
+	http1 atomic.Bool  // it speaks HTTP/1.1 alone
+	asked atomic.Int64 // how often it was offered both
 }
 
 // serveHost starts a server that speaks both protocols.
@@ -35,7 +36,10 @@ func serveHost(t testing.TB, config *tls.Config) *host {
 	h := &host{addr: netip.MustParseAddrPort(l.Addr().String())}
 	both, one := config.Clone(), config.Clone()
 	both.NextProtos, one.NextProtos = []string{"h2", "http/1.1"}, []string{"http/1.1"}
-	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if len(hello.SupportedProtos) > 1 {
+			h.asked.Add(1)
+		}
 		if h.http1.Load() {
 			return one, nil
 		}
@@ -195,8 +199,8 @@ func TestAHostIsAskedOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := w.dialer.dials.Load(); n != 1 {
-		t.Errorf("%d connections were made", n)
+	if n := h.asked.Load(); n != 1 { // a connection alone is no question: one is made for a client, too, that is slow to speak
+		t.Errorf("it was asked %d times", n)
 	}
 }
 

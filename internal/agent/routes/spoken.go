@@ -77,13 +77,8 @@ func (s *spoken) shaken(carries upstream.Carries, protocol string, err error, no
 }
 
 // ask returns what the host speaks, for which ask makes a connection. Of those who ask at the same time one does, and the others take what it
-// has found out, be it nothing. A client that goes away ends what it has begun, and no more.
-func (s *spoken) ask(ctx context.Context, ask func(context.Context)) string {
-	return s.askSince(ctx, time.Now(), ask)
-}
-
-// askSince is ask for one who has come at a time.
-func (s *spoken) askSince(ctx context.Context, came time.Time, ask func(context.Context)) string {
+// has found out since they came, be it nothing. A client that goes away ends what it has begun, and no more.
+func (s *spoken) ask(ctx context.Context, came time.Time, ask func(context.Context)) string {
 	select {
 	case s.asking <- struct{}{}:
 	case <-ctx.Done():
@@ -112,7 +107,7 @@ func (s *spoken) speaks(ctx context.Context, now time.Time, ask func(context.Con
 	if protocol, ok := s.known(now); ok {
 		return protocol
 	}
-	return s.ask(ctx, ask)
+	return s.ask(ctx, now, ask)
 }
 
 // Speaks returns which protocol (an ALPN) the route's host chooses that is offered HTTP/2 and HTTP/1.1; empty: it cannot be found out now. If

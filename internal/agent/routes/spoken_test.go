@@ -65,7 +65,7 @@ func TestAHostIsAskedByOneAtATime(t *testing.T) {
 				}
 			}
 			var all sync.WaitGroup
-			all.Go(func() { _ = s.ask(t.Context(), ask) })
+			all.Go(func() { _ = s.ask(t.Context(), time.Now(), ask) })
 			<-begun
 			var came sync.WaitGroup
 			for range 20 {
@@ -73,7 +73,7 @@ func TestAHostIsAskedByOneAtATime(t *testing.T) {
 				all.Go(func() {
 					before := time.Now() // what is found out later is news to it
 					came.Done()
-					if got := s.askSince(t.Context(), before, ask); got != found {
+					if got := s.ask(t.Context(), before, ask); got != found {
 						t.Errorf("got %q", got)
 					}
 				})
@@ -84,7 +84,7 @@ func TestAHostIsAskedByOneAtATime(t *testing.T) {
 			if n := asked.Load(); n != 1 {
 				t.Errorf("it was asked %d times", n)
 			}
-			_ = s.ask(t.Context(), ask)
+			_ = s.ask(t.Context(), time.Now(), ask)
 			if n := asked.Load(); n != 2 {
 				t.Errorf("asked %d times in the end", n)
 			}
@@ -121,17 +121,17 @@ func TestWhoLeavesAsksNoMore(t *testing.T) {
 	begun := make(chan struct{})
 	var all sync.WaitGroup
 	all.Go(func() {
-		_ = s.ask(leaving, func(ctx context.Context) { close(begun); <-ctx.Done() })
+		_ = s.ask(leaving, time.Now(), func(ctx context.Context) { close(begun); <-ctx.Done() })
 	})
 	<-begun
 	before := time.Now()
 	gone, end := context.WithCancel(t.Context())
 	end()
-	if got := s.ask(gone, func(context.Context) { t.Error("it has left already, and asks") }); got != "" {
+	if got := s.ask(gone, time.Now(), func(context.Context) { t.Error("it has left already, and asks") }); got != "" {
 		t.Errorf("got %q", got)
 	}
 	leave()
-	got := s.askSince(t.Context(), before, func(context.Context) { s.shaken(upstream.Either, tlslayer.HTTP2, nil, time.Now()) })
+	got := s.ask(t.Context(), before, func(context.Context) { s.shaken(upstream.Either, tlslayer.HTTP2, nil, time.Now()) })
 	if all.Wait(); got != tlslayer.HTTP2 {
 		t.Errorf("got %q", got)
 	}

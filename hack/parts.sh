@@ -3,7 +3,7 @@
 # has ended, with how long it took and how much processor time; after one that fails no more are begun, unless make was started with -k.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-at_a_time=$1
+at_a_time=$1 flags=${MAKEFLAGS:-}
 shift
 # What only computes stands back for what waits: clusters, deadlines, connections.
 computing=" verify lint vulncheck test-fuzz test-release fresh "
@@ -34,7 +34,7 @@ end() {
 
 for target; do
   while [ ${#names[@]} -ge "$at_a_time" ]; do end; done
-  [ ${#failed[@]} -eq 0 ] || [[ ${MAKEFLAGS%% *} == *k* ]] || break
+  [ ${#failed[@]} -eq 0 ] || [[ ${flags%% *} == *k* ]] || break
   begin "$target"
 done
 while [ ${#names[@]} -gt 0 ]; do end; done

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 at_a_time=$1 flags=${MAKEFLAGS:-}
 shift
 # What only computes stands back for what waits: clusters, deadlines, connections.
-computing=" verify lint vulncheck test-fuzz test-release fresh "
+computing=" verify lint vulncheck test-release "
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 TIMEFORMAT='%0R s, %0U + %0S s of processor time'

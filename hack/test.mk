@@ -15,19 +15,24 @@ export REQUIRE_PRIVILEGED
 RACE ?=
 GO_TEST = $(if $(filter 1,$(RACE)),CGO_ENABLED=1 go test -race,go test) -count=1
 
-# What takes longest is begun first. The parts go on beside each other, AT_A_TIME: the stories and most suites wait most of their time, in which
-# what computes, at a low priority, can go on.
-PARTS = e2e-local test-unit test-browser verify lint vulncheck test-enforcement test-differential test-grpc test-fuzz test-release test-soak test-cluster-tool
-AT_A_TIME ?= 3
+# The stories wait most of their time, in which what only computes goes on at a low priority. What depends on how soon its own goroutines run has
+# the machine for itself, one part after another.
+BESIDE = e2e-local verify lint vulncheck test-release
+ALONE = test-browser test-unit test-enforcement test-differential test-grpc test-fuzz test-soak test-cluster-tool
+AT_A_TIME ?= 2
 
 .PHONY: test
-test: test-peers browser-deps ## Run every test: verify, lint, vulnerabilities, unit, the dashboard in a browser, API, namespaces, enforced fields, direct beside governed, gRPC, soak, cluster tool, fuzz, e2e.
-	+@hack/parts.sh $(AT_A_TIME) $(PARTS)
+test: test-peers browser-deps parts-beside parts-alone ## Run every test: verify, lint, vulnerabilities, unit, the dashboard in a browser, API, namespaces, enforced fields, direct beside governed, gRPC, soak, cluster tool, fuzz, e2e.
 	@echo "make test: everything passed"
 
 .PHONY: ci
-ci: test-peers browser-deps ## make test and make fresh, beside each other.
-	+@hack/parts.sh $(AT_A_TIME) $(subst vulncheck,vulncheck fresh,$(PARTS))
+ci: test fresh ## make test, and make fresh.
+
+.PHONY: parts-beside parts-alone
+parts-beside:
+	+@hack/parts.sh $(AT_A_TIME) $(BESIDE)
+parts-alone:
+	+@hack/parts.sh 1 $(ALONE)
 
 .PHONY: test-deps
 test-deps: ## Install what the tests need (root on Debian), or say what is missing.

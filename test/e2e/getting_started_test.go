@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"cmp"
 	"context"
 	"os"
 	"os/exec"
@@ -36,7 +35,7 @@ func newReader(ctx context.Context) *reader {
 	bin, err := os.MkdirTemp("", "")
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(os.RemoveAll, bin)
-	kubectl, err := exec.LookPath(cmp.Or(os.Getenv("KUBECTL"), "kubectl"))
+	kubectl, err := exec.LookPath(kubectlName())
 	Expect(err).NotTo(HaveOccurred())
 	Expect(os.Symlink(kubectl, filepath.Join(bin, "kubectl"))).To(Succeed())
 	build := exec.CommandContext(ctx, "go", "build", "-o", bin, "./cmd/kubectl-fairlead")

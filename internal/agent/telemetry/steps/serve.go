@@ -1,7 +1,6 @@
 package steps
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -10,10 +9,6 @@ import (
 )
 
 const (
-	// heartbeat is how often a trace says that it goes on while there is nothing to show, and so finds out that its reader has gone.
-	heartbeat = 5 * time.Second
-	// patience is how long a reader may take to take a line before the trace ends.
-	patience = 30 * time.Second
 	// DefaultWait is how long a trace waits for its call and then for that to end, unless it asks for another time; maxWait is the longest.
 	DefaultWait = time.Minute
 	maxWait     = 10 * time.Minute
@@ -42,62 +37,12 @@ func (t *Traces) Handler(node string) http.HandlerFunc {
 			return
 		}
 		defer trace.Close()
-		w.Header().Set("Content-Type", "application/x-ndjson")
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		s := &stream{node: node, trace: trace, out: http.NewResponseController(w), to: json.NewEncoder(w)}
-		s.run(r, wait)
-	}
-}
-
-// stream writes a trace's lines.
-type stream struct {
-	node  string
-	trace *Trace
-	out   *http.ResponseController
-	to    *json.Encoder
-}
-
-// run writes until something ends the stream. The first line comes at once: the trace is open then.
-func (s *stream) run(r *http.Request, wait time.Duration) {
-	end := time.NewTimer(wait)
-	defer end.Stop()
-	beat := time.NewTicker(heartbeat)
-	defer beat.Stop()
-	for err := s.write(liveapi.TraceLine{At: time.Now()}); err == nil; {
-		select {
-		case l, ok := <-s.trace.Lines():
-			if !ok {
-				return
+		liveapi.Stream(w, r, wait, trace.Lines(), func(l liveapi.TraceLine) any {
+			if l.At.IsZero() { // nothing has come
+				l.At = time.Now()
 			}
-			err = s.write(l)
-		case <-beat.C:
-			err = s.write(liveapi.TraceLine{At: time.Now()})
-		case <-end.C:
-			return
-		case <-r.Context().Done():
-			return
-		}
+			l.Node = node
+			return l
+		})
 	}
-}
-
-// write writes a line, and those that have come meanwhile before it is sent.
-func (s *stream) write(l liveapi.TraceLine) error {
-	if err := s.out.SetWriteDeadline(time.Now().Add(patience)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	if err := s.line(l); err != nil {
-		return err
-	}
-	for range len(s.trace.Lines()) {
-		if err := s.line(<-s.trace.Lines()); err != nil {
-			return err
-		}
-	}
-	return s.out.Flush()
-}
-
-func (s *stream) line(l liveapi.TraceLine) error {
-	l.Node = s.node
-	return s.to.Encode(l)
 }

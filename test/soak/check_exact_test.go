@@ -9,7 +9,7 @@ import (
 )
 
 // In rounds of two kinds each attempt is answered, nothing breaks and no limit is met: there the rules say exactly how often servers see a call, when, and
-// what its client gets. The rules are written down here a second time, as docs/retries.md has them.
+// what its client gets. The rules are written down here a second time, as docs/guides/retries.md has them.
 
 func (r *round) checkExact() {
 	for _, a := range r.accounts {

@@ -102,7 +102,7 @@ var packages = map[string][]string{
 		"internal/agent/call", "internal/agent/proxy/method"},
 	"internal/cli/describe": {"api/v1alpha1", "internal/policy", "internal/controller/compile", "internal/cli/kube", "internal/cli/output", "internal/cli/gather",
 		"internal/cli/effective"},
-	"internal/cli/importer":        {"api/v1alpha1", "internal/controller/compile", "internal/cli/kube", "internal/cli/output", "internal/cli/gather"},
+	"internal/cli/importer":        {"api/v1alpha1", "internal/controller/compile", "internal/cli/kube", "internal/cli/output", "internal/cli/gather", "internal/cli/schema"},
 	"internal/cli/doctor":          {"api/v1alpha1", "internal/cli/kube", "internal/cli/output"},
 	"internal/cli/clitest":         {"api/v1alpha1", "internal/cli/kube", "internal/cli/gather"},
 	"internal/cli/ask":             {"internal/cli/kube", "internal/cli/output"},

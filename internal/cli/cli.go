@@ -63,7 +63,9 @@ what became of calls. It takes all of kubectl's flags, and has no rights but tho
 	cmd.SetOut(env.Out)
 	cmd.SetErr(env.ErrOut)
 	env.AddFlags(cmd.PersistentFlags())
-	_ = cmd.RegisterFlagCompletionFunc("namespace", env.CompleteNamespaces())
+	for _, name := range []string{"namespace", "fairlead-namespace"} {
+		_ = cmd.RegisterFlagCompletionFunc(name, env.CompleteNamespaces())
+	}
 	cmd.AddCommand(commands(env)...)
 	return cmd
 }

@@ -41,6 +41,7 @@ var grants = map[string]grant{
 	"lists":       {system, []rbacv1.PolicyRule{may("list", "apps", "deployments daemonsets")}},
 	"events":      {"", []rbacv1.PolicyRule{may("list", "", "events")}},
 	"nodes":       {"", []rbacv1.PolicyRule{may("list", "", "nodes")}},
+	"callers":     {"shop", []rbacv1.PolicyRule{may("list", "", "pods")}},
 	"portforward": {system, []rbacv1.PolicyRule{may("create", "", "pods/portforward")}},
 }
 
@@ -69,6 +70,7 @@ func TestRights(t *testing.T) {
 		"import":              {"import -n shop", []string{"services"}, "name: old"},
 		// There is no kubelet here: with all rights the API server cannot reach one.
 		"top":       {"top -A", []string{"pods", "portforward"}, "fairlead-manager-0"},
+		"top -l":    {"top -n shop -l app=web", []string{"pods", "portforward", "callers"}, "fairlead-manager-0"},
 		"tap":       {"tap -A", []string{"pods", "portforward"}, "fairlead-agent-0"},
 		"endpoints": {"endpoints", []string{"pods", "portforward"}, "fairlead-agent-0"},
 		"trace":     {"trace -A", []string{"pods", "portforward"}, "fairlead-agent-0"},

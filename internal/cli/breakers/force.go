@@ -53,8 +53,26 @@ func newForce(env *kube.Env, open bool) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), args[0]) }
 	cmd.Flags().DurationVar(&f.period, "for", 0, "For how long, at most 24h, such as 10m (required)")
 	cmd.Flags().StringVar(&f.destination, "destination", "", "Of one destination only: an entry of to by its number, or as status names it")
+	_ = cmd.RegisterFlagCompletionFunc("destination", f.completeDestination)
 	addDryRun(cmd, &f.dryRun)
 	return cmd
+}
+
+// completeDestination completes a word with the destinations of the policy that is the argument.
+func (f *force) completeDestination(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return f.env.Complete(begun, func(ctx context.Context, c client.Client) (names []string) {
+		if len(args) != 1 {
+			return nil
+		}
+		p, err := f.env.FindPolicy(ctx, c, args[0])
+		if err != nil {
+			return nil
+		}
+		for i := range p.Status.Destinations {
+			names = append(names, p.Status.Destinations[i].To)
+		}
+		return names
+	})
 }
 
 func newReset(env *kube.Env) *cobra.Command {

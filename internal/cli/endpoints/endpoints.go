@@ -54,12 +54,13 @@ one may be in on another. It is about the policies of all namespaces, unless -n 
 			a := ask.New(env, c, reach)
 			return f.Run(cmd.Context(), c, func(ctx context.Context) (*kube.Found, error) { return f.collect(ctx, env, c, a) })
 		},
-		ValidArgsFunction: env.CompletePolicies(),
+		ValidArgsFunction: kube.Arguments(env.CompletePolicyKeys()),
 	}
 	f.AddTo(cmd, env)
 	set := cmd.Flags()
 	set.StringVar(&f.node, "node", "", "Show what one node sees")
 	set.BoolVar(&f.ejected, "ejected", false, "Show only those that are ejected or probed")
+	_ = cmd.RegisterFlagCompletionFunc("node", env.CompleteNodes())
 	set.DurationVar(&f.Every, "interval", f.Every, "With --watch: how often to look")
 	return cmd
 }
@@ -72,12 +73,17 @@ func (f *flags) check(env *kube.Env, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	f.policy = args[0]
-	if f.AllNamespaces || strings.Contains(f.policy, "/") {
+	kind, name, err := kube.ParsePolicy(args[0])
+	switch {
+	case err != nil: // namespace/name
+		f.policy = args[0]
+		return nil
+	case kind == v1alpha1.ClusterRetryPolicyKind, kind == "" && f.AllNamespaces:
+		f.policy = name
 		return nil
 	}
 	namespace, err := env.Namespace()
-	f.policy = namespace + "/" + f.policy
+	f.policy = namespace + "/" + name
 	return err
 }
 

@@ -115,6 +115,23 @@ func TestPoliciesAreChosen(t *testing.T) {
 	}
 }
 
+// A policy is named in each of the ways that commands print.
+func TestAPolicyIsNamed(t *testing.T) {
+	for args, want := range map[string]string{
+		"shop/payments": "policy=shop%2Fpayments", "payments -n shop": "policy=shop%2Fpayments", "base": "policy=base",
+		"retrypolicy.policy.fairlead.dev/payments": "policy=shop%2Fpayments", "crp/base -n shop": "policy=base",
+	} {
+		c := asktest.New(t)
+		c.Add("fairlead-agent", "agent-1", "node-1", agent("node-1"))
+		if err := run1(t, c, strings.Fields(args)...); err != nil {
+			t.Fatalf("%s: %v", args, err)
+		}
+		if len(c.Asked) != 1 || !strings.HasSuffix(c.Asked[0], want) {
+			t.Errorf("%s: asked %v", args, c.Asked)
+		}
+	}
+}
+
 // With --watch lines are printed when something changes, but for what time alone does.
 func TestChangesAreWatched(t *testing.T) {
 	c := asktest.New(t)

@@ -54,7 +54,7 @@ POD is a pod, pod/NAME, or the name of a workload with -f. DEST is a URL, servic
 			}
 			return nil
 		},
-		ValidArgsFunction: env.CompletePods(),
+		ValidArgsFunction: kube.Arguments(env.CompletePods(), env.CompleteDestinations()),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args[0], args[1])
 		},

@@ -1,9 +1,7 @@
 package importer
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,13 +10,14 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"fairlead.dev/fairlead/internal/cli/gather"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/output"
+	"fairlead.dev/fairlead/internal/cli/schema"
 )
 
 // New returns the command.
@@ -46,7 +45,11 @@ written. What cannot be kept, or holds in another way, is listed on standard err
 			if err != nil {
 				return err
 			}
-			return Import(objects, o).print(env.Out, env.ErrOut, f)
+			imported := Import(objects, o)
+			if err := imported.keepAccepted(schema.New().Check); err != nil {
+				return err
+			}
+			return imported.print(env.Out, env.ErrOut, f)
 		},
 	}
 	files.AddTo(cmd, "Files or directories with what to import; without, the cluster is read")
@@ -104,7 +107,7 @@ func readCluster(ctx context.Context, c client.Reader, namespace string) ([]*uns
 	for _, k := range served {
 		for _, version := range k.versions {
 			list := &unstructured.UnstructuredList{}
-			list.SetGroupVersionKind(schema.GroupVersionKind{Group: k.group, Version: version, Kind: k.kind + "List"})
+			list.SetGroupVersionKind(runtimeschema.GroupVersionKind{Group: k.group, Version: version, Kind: k.kind + "List"})
 			err := c.List(ctx, list, client.InNamespace(namespace))
 			if meta.IsNoMatchError(err) {
 				continue
@@ -123,27 +126,24 @@ func readCluster(ctx context.Context, c client.Reader, namespace string) ([]*uns
 
 // print prints the policies to out, and what was not kept to notes.
 func (i *Imported) print(out, notes io.Writer, format output.Format) error {
-	policies := make([]any, len(i.Policies))
-	for n, p := range i.Policies {
-		var err error
-		if policies[n], err = withoutStatus(p); err != nil {
-			return err
-		}
-	}
 	if format == output.JSON {
-		if err := output.Value(out, format, map[string]any{"apiVersion": "v1", "kind": "List", "items": policies}); err != nil {
+		trees := make([]any, len(i.Policies))
+		for n, p := range i.Policies {
+			trees[n] = p.Object
+		}
+		if err := output.Value(out, format, map[string]any{"apiVersion": "v1", "kind": "List", "items": trees}); err != nil {
 			return err
 		}
 	} else {
-		for n, p := range policies {
-			text, err := yaml.Marshal(p)
+		for n, p := range i.Policies {
+			text, err := yaml.Marshal(p.Object)
 			if err != nil {
 				return fmt.Errorf("print: %w", err)
 			}
 			fmt.Fprintf(out, "---\n# From %s.\n%s", output.Text(strings.Join(i.From[n], ", ")), text)
 		}
 	}
-	if len(policies) == 0 {
+	if len(i.Policies) == 0 {
 		fmt.Fprintln(notes, "There is nothing to make a policy of.")
 	}
 	if len(i.Lost) > 0 {
@@ -157,23 +157,4 @@ func (i *Imported) print(out, notes io.Writer, format output.Format) error {
 		fmt.Fprintf(notes, "- %s: %s.\n", output.Text(at), output.Text(l.Reason))
 	}
 	return nil
-}
-
-// withoutStatus returns a policy as people write it.
-func withoutStatus(p any) (map[string]any, error) {
-	text, err := json.Marshal(p)
-	if err != nil {
-		return nil, fmt.Errorf("print: %w", err)
-	}
-	var out map[string]any
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if err := d.Decode(&out); err != nil {
-		return nil, fmt.Errorf("print: %w", err)
-	}
-	delete(out, "status")
-	if m, ok := out["metadata"].(map[string]any); ok {
-		delete(m, "creationTimestamp")
-	}
-	return out, nil
 }

@@ -22,8 +22,8 @@ type Options struct {
 
 // Imported is what came of objects.
 type Imported struct {
-	// Policies are *v1alpha1.RetryPolicy and *v1alpha1.ClusterRetryPolicy.
-	Policies []any
+	// Policies are RetryPolicies and ClusterRetryPolicies, as people write them.
+	Policies []*unstructured.Unstructured
 	// From are the objects that each policy is made of.
 	From [][]string
 	Lost []Lost
@@ -96,7 +96,7 @@ func (i *importer) write() *Imported {
 	names := map[string]int{}
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
 		p, from, everywhere := policyOf(groups[key], names)
-		out.Policies, out.From = append(out.Policies, p), append(out.From, from)
+		out.Policies, out.From = append(out.Policies, asWritten(p)), append(out.From, from)
 		if everywhere {
 			out.Lost = append(out.Lost, Lost{Object: strings.Join(from, ", "), Reason: "held for callers in every namespace, and the policy is for those of its own; " +
 				"--cluster writes ClusterRetryPolicies for all"})

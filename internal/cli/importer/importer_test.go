@@ -1,14 +1,22 @@
 package importer
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kubeyaml "k8s.io/apimachinery/pkg/util/yaml"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/cli/clitest"
+	"fairlead.dev/fairlead/internal/cli/gather"
+	"fairlead.dev/fairlead/internal/cli/schema"
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"sigs.k8s.io/yaml"
 )
@@ -20,6 +28,8 @@ func TestWhatIsImported(t *testing.T) {
 		"gateway":         {"-f", "testdata/gateway.yaml"},
 		"gateway-parents": {"-f", "testdata/gateway.yaml", "--gateways", "-o", "json"},
 		"linkerd":         {"-f", "testdata/linkerd.yaml"},
+		"refused":         {"-f", "testdata/refused.yaml"},
+		"refused-cluster": {"-f", "testdata/refused.yaml", "--cluster"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env, out, errOut := clitest.Env(t)
@@ -27,6 +37,7 @@ func TestWhatIsImported(t *testing.T) {
 				t.Fatal(err)
 			}
 			clitest.Golden(t, name, out.String()+"=== standard error\n"+errOut.String())
+			areAccepted(t, out.String())
 		})
 	}
 }
@@ -83,7 +94,10 @@ spec:
     route: [{destination: {host: a}}]
 `)
 	got := Import([]*unstructured.Unstructured{u}, Options{})
-	p := got.Policies[0].(*v1alpha1.RetryPolicy)
+	p, err := gather.As[v1alpha1.RetryPolicy](got.Policies[0])
+	if err != nil {
+		t.Fatal(err)
+	}
 	rule := p.Spec.Rules[0]
 	merged := compile.Settings(compile.Merged(&p.Spec.PolicyBody, &v1alpha1.PolicyBody{CallBlocks: rule.CallBlocks}))
 	if merged.Timeouts.Overall != 0 || merged.Timeouts.PerTry != 0 {
@@ -107,4 +121,95 @@ func TestHowDurationsAreWritten(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// checker reads the definitions once for all tests.
+var checker = sync.OnceValue(schema.New)
+
+// areAccepted checks that an API server would accept all that import has printed.
+func areAccepted(t *testing.T, printed string) {
+	t.Helper()
+	d := kubeyaml.NewYAMLOrJSONDecoder(strings.NewReader(printed), 4096)
+	n := 0
+	for {
+		u := &unstructured.Unstructured{}
+		if err := d.Decode(u); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all := []*unstructured.Unstructured{u}
+		if u.IsList() {
+			list, err := u.ToList()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = nil
+			for i := range list.Items {
+				all = append(all, &list.Items[i])
+			}
+		}
+		n += len(all)
+		if err := checker().All(all); err != nil {
+			t.Error(err)
+		}
+	}
+	if n == 0 {
+		t.Error("nothing is printed")
+	}
+}
+
+// Whatever part is refused, what is left is smaller each time, and is accepted or left out with a sentence.
+func TestWhatIsRefusedIsLeftOut(t *testing.T) {
+	for name, tc := range map[string]struct{ spec, left, says string }{
+		"a value": {"retry: {maxRetries: 11, backoff: {initialInterval: 10ms}}", "retry: {backoff: {initialInterval: 10ms}}",
+			"spec.retry.maxRetries of RetryPolicy shop/p would be refused, and is left out: spec.retry.maxRetries: Invalid value: 11"},
+		"a block with nothing left": {"retry: {maxRetries: 11}, timeouts: {overall: 1s}", "timeouts: {overall: 1s}", "spec.retry.maxRetries of"},
+		"an entry of a list":        {"retry: {statusCodes: ['503', '600']}", "retry: {statusCodes: ['503']}", "spec.retry.statusCodes[1] of"},
+		"a match, not a part of it": {
+			"rules: [{name: a, match: [{methods: [GET], path: {value: a}}, {methods: [PUT]}], timeouts: {overall: 1s}}]",
+			"rules: [{name: a, match: [{methods: [PUT]}], timeouts: {overall: 1s}}]", "spec.rules[0].match[0] of",
+		},
+		"a rule without matches": {
+			"rules: [{name: a, match: [{path: {value: a}}], timeouts: {overall: 1s}}], timeouts: {overall: 2s}", "timeouts: {overall: 2s}", "spec.rules[0] of",
+		},
+		"a rule with nothing left":   {"rules: [{name: a, match: [{methods: [GET]}], retry: {maxRetries: 11}}], timeouts: {overall: 2s}", "timeouts: {overall: 2s}", "spec.rules[0] of"},
+		"several":                    {"retry: {maxRetries: 11}, circuitBreaker: {consecutiveFailures: 0}, timeouts: {overall: 2s}", "timeouts: {overall: 2s}", "spec.circuitBreaker"},
+		"what blocks other rules":    {"udp443: Sometimes, timeouts: {perTry: 2s, overall: 1s}", "timeouts: {overall: 1s}", "spec.timeouts.perTry of"},
+		"too many rules":             {manyRules(17), manyRules(16), "spec.rules[16] of"},
+		"everything":                 {"retry: {maxRetries: 11}", "", "spec.retry.maxRetries of"},
+		"what cannot do without it":  {"to: [{host: 'a b'}], retry: {maxRetries: 1}", "", "RetryPolicy shop/p would be refused, and is left out: spec.to[0].host"},
+		"a rule about several parts": {"rules: [{name: a, match: [{methods: [GET]}], timeouts: {perTry: 5s}}], timeouts: {overall: 1s}", "", "RetryPolicy shop/p would be refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy := func(spec string) *unstructured.Unstructured {
+				if !strings.Contains(spec, "to: [") {
+					spec = "to: [{host: a.example}], " + spec
+				}
+				return object(t, "apiVersion: policy.fairlead.dev/v1alpha1\nkind: RetryPolicy\nmetadata: {name: p, namespace: shop}\nspec: {"+spec+"}")
+			}
+			got := &Imported{Policies: []*unstructured.Unstructured{policy(tc.spec)}, From: [][]string{{"VirtualService shop/a"}}}
+			if err := got.keepAccepted(checker().Check); err != nil {
+				t.Fatal(err)
+			}
+			if tc.left == "" {
+				if len(got.Policies)+len(got.From) > 0 {
+					t.Errorf("left is %v", got.Policies[0].Object)
+				}
+			} else if diff := cmp.Diff([]*unstructured.Unstructured{policy(tc.left)}, got.Policies); diff != "" {
+				t.Error(diff)
+			}
+			if !slices.ContainsFunc(got.Lost, func(l Lost) bool { return strings.Contains(l.Reason, tc.says) && l.Object == "VirtualService shop/a" }) {
+				t.Errorf("lost are %v", got.Lost)
+			}
+		})
+	}
+}
+
+func manyRules(n int) string {
+	var rules []string
+	for i := range n {
+		rules = append(rules, fmt.Sprintf("{name: r-%d, match: [{methods: [GET]}], timeouts: {overall: 1s}}", i))
+	}
+	return "rules: [" + strings.Join(rules, ", ") + "]"
 }

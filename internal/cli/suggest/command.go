@@ -54,9 +54,10 @@ It rests on the inventory of the last hour, and on a sample of calls that it loo
 			}
 			return f.run(cmd.Context(), env, c, ask.New(env, c, reach), args[0])
 		},
-		ValidArgsFunction: env.CompleteWorkloads(),
+		ValidArgsFunction: env.CompleteWorkload(),
 	}
 	cmd.Flags().StringVar(&f.destination, "destination", "", "Only for destinations that contain a text")
+	_ = cmd.RegisterFlagCompletionFunc("destination", ask.CompleteCalled(env, reach))
 	cmd.Flags().DurationVar(&f.since, "since", time.Hour, "How far back to look, an hour at most")
 	cmd.Flags().DurationVar(&f.sample, "sample", 10*time.Second, "How long to look at calls while they end, for their methods and what they fail by; 0: not at all")
 	return cmd

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,6 +61,13 @@ are printed.`,
 		ValidArgsFunction: env.CompletePods(),
 	}
 	f.addTo(cmd)
+	for name, by := range map[string]kube.Completion{
+		"output": cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp), "policy": env.CompletePolicyKeys(),
+		"workload": env.CompleteWorkloads(), "node": env.CompleteNodes(), "host": env.CompleteHosts(),
+		"outcome": cobra.FixedCompletions([]string{"succeeded", "failed", "retried"}, cobra.ShellCompDirectiveNoFileComp),
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(name, by)
+	}
 	return cmd
 }
 
@@ -76,7 +84,6 @@ func (f *flags) addTo(cmd *cobra.Command) {
 	set.DurationVar(&f.lasts, "for", 0, "End after a time, an hour at most")
 	set.BoolVar(&f.plain, "plain", false, "Print calls, on a terminal as well")
 	set.StringVarP(&f.format, "output", "o", "", "Output format: json, one object a line")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // query is what agents are asked.
@@ -89,7 +96,7 @@ func (f *flags) query(namespace, pod string) url.Values {
 	}
 	set("namespace", namespace)
 	set("pod", pod)
-	set("workload", f.workload)
+	set("workload", strings.TrimPrefix(f.workload, "workload/"))
 	set("policy", f.policy)
 	set("host", f.host)
 	set("status", f.status)

@@ -80,7 +80,7 @@ func TestCallsAreShownWithTheirAttempts(t *testing.T) {
 	plain := retried()
 	plain.Outcome, plain.Attempts = call.Outcome{Status: 200, Attempts: 1}, plain.Attempts[1:]
 	c.Add("fairlead-agent", "agent-1", "node-1", agent("node-1", retried(), plain))
-	if err := run1(t, c, "--for", "1s", "--status", "2xx", "--rate", "7"); err != nil {
+	if err := run1(t, c, "--for", "1s", "--status", "2xx", "--rate", "7", "--workload", "workload/checkout"); err != nil {
 		t.Fatal(err)
 	}
 	var lines []string
@@ -99,7 +99,7 @@ func TestCallsAreShownWithTheirAttempts(t *testing.T) {
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Errorf("%s\n%s", diff, c.Err)
 	}
-	if diff := cmp.Diff([]string{"agent-1:9464 /debug/v1/tap?for=1s&namespace=shop&rate=7&status=2xx"}, c.Asked); diff != "" {
+	if diff := cmp.Diff([]string{"agent-1:9464 /debug/v1/tap?for=1s&namespace=shop&rate=7&status=2xx&workload=checkout"}, c.Asked); diff != "" {
 		t.Error(diff)
 	}
 }

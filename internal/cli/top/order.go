@@ -38,5 +38,5 @@ func orders() []string {
 
 func (f *flags) sort(flows []liveapi.Flow) {
 	by := sortings[slices.Index(orders(), f.sorted)].less
-	slices.SortStableFunc(flows, func(a, b liveapi.Flow) int { return by(&a, &b) })
+	slices.SortStableFunc(flows, func(a, b liveapi.Flow) int { return cmp.Or(by(&a, &b), cmp.Compare(keyOf(&a), keyOf(&b))) })
 }

@@ -2,6 +2,7 @@ package top
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 )
 
 func (f *flags) print(env *kube.Env, got *liveapi.Inventory, format output.Format) error {
+	unknown := got.LeftOut
 	if left := len(got.Flows) - f.limit; left > 0 {
 		for i := range got.Flows[f.limit:] {
 			got.LeftOutCalls += got.Flows[f.limit+i].Calls
@@ -26,6 +28,10 @@ func (f *flags) print(env *kube.Env, got *liveapi.Inventory, format output.Forma
 		fmt.Fprintf(env.ErrOut, "There were no calls in %s that a policy governs or a dry run looks at.\n", covered.Round(time.Second))
 		return nil
 	}
+	if format == output.Name {
+		names(env.Out, got.Flows)
+		return nil
+	}
 	t := output.Table{Columns: output.Columns("NAMESPACE", "WORKLOAD", "DESTINATION", "PROTOCOL", "RPS", "SUCCESS", "RETRIES", "P50", "P99", "BREAKER", "+POLICY", "+TARGET")}
 	for i := range got.Flows {
 		t.Rows = append(t.Rows, output.Row{Cells: cells(&got.Flows[i])})
@@ -33,13 +39,31 @@ func (f *flags) print(env *kube.Env, got *liveapi.Inventory, format output.Forma
 	if err := t.Print(env.Out, format == output.Wide, !f.noHeaders); err != nil {
 		return err
 	}
-	if got.LeftOut > 0 {
-		fmt.Fprintf(env.ErrOut, "%d more with %d calls; --limit shows more.\n", got.LeftOut, got.LeftOutCalls)
+	f.notes(env.ErrOut, got, unknown)
+	return nil
+}
+
+// notes says what the table does not show. unknown is how many flows the manager has left out.
+func (f *flags) notes(w io.Writer, got *liveapi.Inventory, unknown int) {
+	if f.selector != "" && unknown > 0 {
+		fmt.Fprintf(w, "Of %d more it is not known whether --selector selects them: ask for fewer with --workload, --policy or --destination.\n", unknown)
+	} else if got.LeftOut > 0 {
+		fmt.Fprintf(w, "%d more with %d calls; --limit shows more.\n", got.LeftOut, got.LeftOutCalls)
 	}
 	if got.Other.Calls > 0 {
-		fmt.Fprintf(env.ErrOut, "%d calls of all namespaces are not counted apart: there are more callers and destinations than the manager keeps.\n", got.Other.Calls)
+		fmt.Fprintf(w, "%d calls of all namespaces are not counted apart: there are more callers and destinations than the manager keeps.\n", got.Other.Calls)
 	}
-	return nil
+}
+
+// names prints each workload once, in the order of the flows: a name for --workload, since several kinds of objects can be a workload.
+func names(w io.Writer, flows []liveapi.Flow) {
+	seen := map[caller]bool{}
+	for i := range flows {
+		if c := (caller{flows[i].Namespace, flows[i].Workload}); !seen[c] {
+			seen[c] = true
+			fmt.Fprintln(w, "workload/"+output.Text(c.workload))
+		}
+	}
 }
 
 func cells(w *liveapi.Flow) []string {

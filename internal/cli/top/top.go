@@ -11,18 +11,19 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/internal/cli/ask"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/output"
 	"fairlead.dev/fairlead/internal/cli/screen"
-	"fairlead.dev/fairlead/internal/liveapi"
 )
 
 // flags are those of the command.
 type flags struct {
 	all, plain, watch                             bool
 	workload, policy, destination, sorted, format string
+	selector                                      string // of the calling pods
 	since, every                                  time.Duration
 	limit                                         int
 	noHeaders                                     bool
@@ -51,12 +52,24 @@ with --plain, it is a table.`,
 			if err != nil {
 				return err
 			}
-			return f.run(cmd.Context(), env, ask.New(env, c, reach))
+			return f.run(cmd.Context(), env, c, ask.New(env, c, reach))
 		},
 	}
+	f.addTo(cmd)
+	for name, by := range map[string]kube.Completion{
+		"output": cobra.FixedCompletions(output.Formats, cobra.ShellCompDirectiveNoFileComp), "sort": cobra.FixedCompletions(orders(), cobra.ShellCompDirectiveNoFileComp),
+		"policy": env.CompletePolicyKeys(), "workload": ask.CompleteCallers(env, reach), "destination": ask.CompleteCalled(env, reach),
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(name, by)
+	}
+	return cmd
+}
+
+func (f *flags) addTo(cmd *cobra.Command) {
 	set := cmd.Flags()
 	set.BoolVarP(&f.all, "all-namespaces", "A", false, "Show the calls of all namespaces")
-	set.StringVar(&f.workload, "workload", "", "Show the calls of one workload, by its name")
+	set.StringVarP(&f.selector, "selector", "l", "", "Label selector of the calling pods, such as team=shop,tier!=test")
+	set.StringVar(&f.workload, "workload", "", "Show the calls of one workload, by its name, such as checkout or Deployment/checkout")
 	set.StringVar(&f.policy, "policy", "", "Show the calls that a policy governs: namespace/name, or the name of a ClusterRetryPolicy")
 	set.StringVar(&f.destination, "destination", "", "Show the calls to destinations that contain a text")
 	set.StringVar(&f.sorted, "sort", "rps", "Sort by "+strings.Join(orders(), ", "))
@@ -66,10 +79,7 @@ with --plain, it is a table.`,
 	set.BoolVarP(&f.watch, "watch", "w", false, "Print it again and again")
 	set.DurationVar(&f.every, "interval", 5*time.Second, "How often to look again")
 	set.BoolVar(&f.noHeaders, "no-headers", false, "Leave the head of the table out")
-	set.StringVarP(&f.format, "output", "o", "", "Output format: wide, json or yaml")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"wide", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(orders(), cobra.ShellCompDirectiveNoFileComp))
-	return cmd
+	set.StringVarP(&f.format, "output", "o", "", "Output format: wide, json, yaml or name")
 }
 
 func (f *flags) check() error {
@@ -79,29 +89,32 @@ func (f *flags) check() error {
 	if f.every < time.Second {
 		return fmt.Errorf("--interval %s is too short: write 1s or more", f.every)
 	}
-	return output.Format(f.format).Check(output.Wide, output.JSON, output.YAML)
+	return output.Format(f.format).Check(output.Wide, output.JSON, output.YAML, output.Name)
 }
 
 // run shows a view on a terminal, and prints otherwise.
-func (f *flags) run(ctx context.Context, env *kube.Env, a *ask.Asker) error {
-	namespace := ""
+func (f *flags) run(ctx context.Context, env *kube.Env, c client.Reader, a *ask.Asker) error {
+	from := &source{asker: a, client: c}
+	var err error
+	if from.selector, err = f.selected(); err != nil {
+		return err
+	}
 	if !f.all {
-		var err error
-		if namespace, err = env.Namespace(); err != nil {
+		if from.namespace, err = env.Namespace(); err != nil {
 			return err
 		}
 	}
 	format := output.Format(f.format)
-	if live := format != output.JSON && format != output.YAML && !f.plain && !f.watch; live && screen.Live(env.Terminal) {
-		return f.view(ctx, env, a, namespace)
+	if table := format == output.None || format == output.Wide; table && !f.plain && !f.watch && screen.Live(env.Terminal) {
+		return f.view(ctx, env, from)
 	}
 	for {
-		var got liveapi.Inventory
-		if err := a.Manager(ctx, liveapi.InventoryPath, f.query(namespace, f.enough()), &got); err != nil {
+		got, err := f.figures(ctx, from, f.enough())
+		if err != nil {
 			return ended(ctx, err)
 		}
 		f.sort(got.Flows)
-		if err := f.print(env, &got, format); err != nil || !f.watch {
+		if err := f.print(env, got, format); err != nil || !f.watch {
 			return err
 		}
 		select {
@@ -134,7 +147,11 @@ func (f *flags) enough() int {
 // query is what the manager is asked.
 func (f *flags) query(namespace string, limit int) url.Values {
 	q := url.Values{"since": {f.since.String()}, "limit": {strconv.Itoa(limit)}}
-	for name, value := range map[string]string{"namespace": namespace, "workload": f.workload, "policy": f.policy, "destination": f.destination} {
+	_, workload, kind := strings.Cut(f.workload, "/")
+	if !kind {
+		workload = f.workload
+	}
+	for name, value := range map[string]string{"namespace": namespace, "workload": workload, "policy": f.policy, "destination": f.destination} {
 		if value != "" {
 			q.Set(name, value)
 		}

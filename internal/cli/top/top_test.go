@@ -4,11 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/internal/cli/ask/asktest"
 	"fairlead.dev/fairlead/internal/liveapi"
@@ -113,7 +117,8 @@ func TestWhatTopCannotDoIsSaid(t *testing.T) {
 	}{
 		"a sorting":   {[]string{"--sort", "fame"}, "write one of rps, success"},
 		"an interval": {[]string{"--interval", "1ms"}, "write 1s or more"},
-		"a format":    {[]string{"-o", "name"}, "write one of wide, json, yaml"},
+		"a format":    {[]string{"-o", "text"}, "write one of wide, json, yaml, name"},
+		"a selector":  {[]string{"-l", "app in"}, "--selector: "},
 		"an argument": {[]string{"shop"}, "takes no arguments"},
 	} {
 		if err := run(t, cluster(t), tc.args...); err == nil || !strings.Contains(err.Error(), tc.says) {
@@ -127,5 +132,104 @@ func TestWhatTopCannotDoIsSaid(t *testing.T) {
 	nobody.Add("fairlead-manager", "manager-0", "node-1", http.HandlerFunc(notLeading))
 	if err := run(t, nobody); err == nil || !strings.Contains(err.Error(), "does not lead") {
 		t.Errorf("while none leads: %v", err)
+	}
+}
+
+// podOf is a pod of a workload.
+func podOf(namespace, name, app string, owner *metav1.OwnerReference) *corev1.Pod {
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": app}}}
+	if owner != nil {
+		owner.Controller = new(true)
+		p.OwnerReferences = []metav1.OwnerReference{*owner}
+		p.Labels["pod-template-hash"] = "5d9f"
+	}
+	return p
+}
+
+// The calls of workloads are chosen by the labels that their pods have.
+func TestTopOfPodsWithLabels(t *testing.T) {
+	pods := []client.Object{
+		podOf("shop", "checkout-5d9f-x", "front", &metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "checkout-5d9f"}),
+		podOf("shop", "cart-0", "back", &metav1.OwnerReference{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "cart"}),
+		podOf("shop", "web", "front", nil),
+		podOf("other", "cart", "front", nil),
+	}
+	for name, tc := range map[string]struct {
+		args []string
+		want string
+	}{
+		"some":      {[]string{"-l", "app=front"}, "workload/checkout\nworkload/web\n"},
+		"others":    {[]string{"-l", "app!=front", "-A"}, "workload/cart\n"},
+		"all":       {nil, "workload/checkout\nworkload/cart\nworkload/web\n"},
+		"none":      {[]string{"-l", "app=none"}, ""},
+		"of a kind": {[]string{"--workload", "Deployment/checkout", "-l", "app"}, "workload/checkout\nworkload/cart\nworkload/web\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := asktest.New(t, pods...)
+			c.Add("fairlead-manager", "manager-0", "node-1", http.HandlerFunc(inventory))
+			if err := run(t, c, append([]string{"-o", "name"}, tc.args...)...); err != nil {
+				t.Fatal(err)
+			}
+			if c.Out.String() != tc.want {
+				t.Errorf("printed %q, want %q", c.Out, tc.want)
+			}
+			if name == "of a kind" && !strings.Contains(c.Asked[0], "workload=checkout&") && !strings.HasSuffix(c.Asked[0], "workload=checkout") {
+				t.Errorf("asked %v", c.Asked)
+			}
+		})
+	}
+}
+
+// The sum is that of the calls that are shown, and what the manager leaves out is said to be unknown.
+func TestSumsOfPodsWithLabels(t *testing.T) {
+	c := asktest.New(t, podOf("shop", "web", "front", nil), podOf("shop", "cart", "front", nil))
+	c.Add("fairlead-manager", "manager-0", "node-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		all := flowsAt(time.Now())
+		all.LeftOut, all.LeftOutCalls, all.Total = 7, 70, liveapi.Flow{Calls: 1278, P99Seconds: 1}
+		liveapi.Answer(w, all)
+	}))
+	if err := run(t, c, "-o", "json", "-l", "app=front"); err != nil {
+		t.Fatal(err)
+	}
+	var got liveapi.Inventory
+	if err := json.Unmarshal(c.Out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Total.Calls != 8 || got.Total.Successes != 5 || got.Total.P99Seconds != 0 || got.LeftOut != 7 {
+		t.Errorf("the total is %+v, left out are %d", got.Total, got.LeftOut)
+	}
+	c.Out.Reset()
+	if err := run(t, c, "-l", "app=front", "--limit", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(c.Err.String(), "Of 7 more it is not known whether --selector selects them") || !strings.Contains(c.Asked[0], "limit=4096") {
+		t.Errorf("said %s, asked %v", c.Err, c.Asked)
+	}
+}
+
+// Workloads and destinations are completed from the inventory.
+func TestWhatTopChoosesIsCompleted(t *testing.T) {
+	c := cluster(t)
+	for flag, tc := range map[string]struct {
+		begun string
+		want  []string
+	}{"workload": {"c", []string{"cart", "checkout"}}, "destination": {"", []string{"api.example:443", "cache:80", "warehouse/inventory:80"}}} {
+		cmd := newCommand(c.Env, c.Reach)
+		by, ok := cmd.GetFlagCompletionFunc(flag)
+		if !ok {
+			t.Fatalf("--%s is not completed", flag)
+		}
+		if got, _ := by(cmd, nil, tc.begun); !slices.Equal(got, tc.want) {
+			t.Errorf("--%s is completed to %v", flag, got)
+		}
+	}
+	if !strings.Contains(c.Asked[1], "limit=1000&namespace=shop&since=1h") {
+		t.Errorf("asked %v", c.Asked)
+	}
+	nobody := asktest.New(t)
+	cmd := newCommand(nobody.Env, nobody.Reach)
+	by, _ := cmd.GetFlagCompletionFunc("workload")
+	if got, _ := by(cmd, nil, ""); len(got) > 0 {
+		t.Errorf("without a manager it is completed to %v", got)
 	}
 }

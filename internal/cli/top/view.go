@@ -10,7 +10,6 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
-	"fairlead.dev/fairlead/internal/cli/ask"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/output"
 	"fairlead.dev/fairlead/internal/cli/screen"
@@ -32,20 +31,15 @@ type view struct {
 }
 
 // view shows the inventory until somebody ends it. What cannot be asked at first is an error; later it is waited for.
-func (f *flags) view(ctx context.Context, env *kube.Env, a *ask.Asker, namespace string) error {
+func (f *flags) view(ctx context.Context, env *kube.Env, from *source) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	query := f.query(namespace, max(f.limit, maxFlows))
-	inventory := func() (*liveapi.Inventory, error) {
-		var got liveapi.Inventory
-		err := a.Manager(ctx, liveapi.InventoryPath, query, &got)
-		return &got, err
-	}
+	inventory := func() (*liveapi.Inventory, error) { return f.figures(ctx, from, max(f.limit, maxFlows)) }
 	first, err := inventory()
 	if err != nil {
 		return ended(ctx, err)
 	}
-	return screen.Run(ctx, env.In, env.Terminal, newView(f, namespace, first, inventory))
+	return screen.Run(ctx, env.In, env.Terminal, newView(f, from.namespace, first, inventory))
 }
 
 func newView(f *flags, namespace string, first *liveapi.Inventory, inventory func() (*liveapi.Inventory, error)) *view {
@@ -53,6 +47,9 @@ func newView(f *flags, namespace string, first *liveapi.Inventory, inventory fun
 	where := "namespace " + namespace
 	if namespace == "" {
 		where = "all namespaces"
+	}
+	if f.selector != "" {
+		where += " with " + f.selector
 	}
 	v.list = screen.List{
 		Title: "fairlead top: calls of " + where + " in " + f.since.String(),

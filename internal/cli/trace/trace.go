@@ -59,6 +59,11 @@ Calls do not wait for it. Bodies, header fields and queries are never shown.`,
 		ValidArgsFunction: env.CompletePods(),
 	}
 	f.addTo(cmd)
+	for name, by := range map[string]kube.Completion{
+		"policy": env.CompletePolicyKeys(), "workload": env.CompleteWorkloads(), "node": env.CompleteNodes(), "host": env.CompleteHosts(),
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(name, by)
+	}
 	return cmd
 }
 
@@ -126,7 +131,7 @@ func (f *flags) query(namespace, pod, mark string) url.Values {
 	if set("mark", mark); mark != "" {
 		return q
 	}
-	set("workload", f.workload)
+	set("workload", strings.TrimPrefix(f.workload, "workload/"))
 	set("policy", f.policy)
 	set("host", f.host)
 	set("method", f.method)

@@ -102,11 +102,11 @@ func execute(cmd *cobra.Command, args []string) error {
 func TestACallIsShownStepByStep(t *testing.T) {
 	c := asktest.New(t)
 	c.Add("fairlead-agent", "agent-1", "node-1", agent("node-1", recovered(), nil))
-	if err := runTrace(t, c, "--policy", "shop/payments", "--timeout", "30s", "--header", "x-debug"); err != nil {
+	if err := runTrace(t, c, "--policy", "shop/payments", "--workload", "workload/checkout", "--timeout", "30s", "--header", "x-debug"); err != nil {
 		t.Fatal(err)
 	}
 	clitest.Golden(t, "recovered", c.Out.String())
-	if len(c.Asked) != 1 || c.Asked[0] != "agent-1:9464 /debug/v1/trace?for=30s&header=x-debug&namespace=shop&policy=shop%2Fpayments" {
+	if len(c.Asked) != 1 || c.Asked[0] != "agent-1:9464 /debug/v1/trace?for=30s&header=x-debug&namespace=shop&policy=shop%2Fpayments&workload=checkout" {
 		t.Errorf("asked %v", c.Asked)
 	}
 }

@@ -58,6 +58,7 @@ var packages = map[string][]string{
 		"internal/agent/capture/sockdiag"},
 	"internal/agent/capture/nft": {"internal/agent/capture/conntrack", "internal/agent/capture/intent", "internal/agent/capture/mechanism", "internal/agent/capture/netns",
 		"internal/agent/capture/nsnetlink", "internal/agent/capture/sockdiag"},
+	"internal/agent/capture/kernel": {"internal/agent/capture/netns", "internal/agent/capture/nft"},
 	"internal/agent/capture": {"internal/policy", "internal/agent/capture/intent", "internal/agent/capture/mechanism", "internal/agent/capture/netns",
 		"internal/agent/capture/pods", "internal/agent/capture/sockdiag", "internal/agent/transport"},
 	"internal/agent/routes": {"internal/policy", "internal/agent/capture/intent", "internal/agent/resilience", "internal/agent/call", "internal/agent/upstream",

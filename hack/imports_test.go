@@ -121,6 +121,7 @@ var packages = map[string][]string{
 	"cmd/kubectl-fairlead":         {"internal/cli", "internal/cli/output"},
 	"cmd/manager":                  {"api/v1alpha1", "internal/controller/...", "internal/cgroup"},
 	"cmd/agent":                    {"internal/agent/...", "internal/cgroup", "internal/policy"},
+	"cmd/dashboard":                {"internal/cgroup", "internal/cli/kube", "internal/dashboard", "internal/dashboard/assets", "internal/dashboard/cluster"},
 	"internal/standalone/policies": {"api/v1alpha1", "internal/policy", "internal/controller/compile"},
 	"internal/standalone/front":    {"internal/agent/transport"},
 	"internal/standalone/figures":  {"internal/policy"},

@@ -56,7 +56,7 @@ const lasts = 2500 * time.Millisecond
 // play plays a round.
 func play(t *testing.T, seed uint64) *round {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	r := &round{seed: seed, fixed: drawFixed(rng, kindOf(seed)), lag: watchLag()}
+	r := &round{seed: seed, fixed: drawFixed(rng, seed), lag: watchLag()}
 	r.calm = r.fixed.kind == kindCalm || rng.IntN(4) == 0 && r.fixed.kind != kindAny && !r.fixed.kind.sound()
 	defer r.lag.stop()
 	r.trust = drawTrust(t, rng, r.fixed.kind)

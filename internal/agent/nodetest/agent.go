@@ -35,6 +35,10 @@ type Options struct {
 	Passed   func(why proxy.Passed)
 	// Grace is how long a stop waits for connections to end.
 	Grace time.Duration
+	// Memory is what the agent may use of it; nil: only running out of it counts. MaxConnections is how many connections it serves at once; 0: as many as
+	// it has descriptors for.
+	Memory         capture.Memory
+	MaxConnections int64
 }
 
 // Agent captures the calls of one pod and carries them.
@@ -60,7 +64,7 @@ func Start(t testing.TB, o Options) *Agent {
 	check(t, err)
 	a.capture, err = capture.New(capture.Options{
 		Host: o.Host, Sandboxes: onePod{o.Pod, o.NetNS}, Handler: handler{p}, Listening: handler{p}.listening,
-		Log: slog.New(slog.DiscardHandler), Grace: o.Grace, Mechanism: nft.New,
+		Log: slog.New(slog.DiscardHandler), Grace: o.Grace, Mechanism: nft.New, Memory: o.Memory, MaxConnections: o.MaxConnections,
 	})
 	check(t, err)
 	a.run(t)
@@ -113,7 +117,10 @@ func (a *Agent) Install(t testing.TB, s *policy.Snapshot) {
 }
 
 // Accepted is how many connections of the pod were captured.
-func (a *Agent) Accepted() int64 { return a.capture.Stats().Accepted }
+func (a *Agent) Accepted() int64 { return a.Stats().Accepted }
+
+// Stats counts what was captured.
+func (a *Agent) Stats() capture.Stats { return a.capture.Stats() }
 
 type handler struct{ proxy *proxy.Server }
 

@@ -116,7 +116,7 @@ var packages = map[string][]string{
 	"internal/cli/tap":             {"internal/cli/ask", "internal/cli/kube", "internal/cli/output", "internal/cli/screen", "internal/liveapi"},
 	"internal/cli/endpoints":       {"api/v1alpha1", "internal/cli/ask", "internal/cli/kube", "internal/cli/output", "internal/liveapi"},
 	"internal/cli/diff":            {"api/v1alpha1", "internal/policy", "internal/cli/kube", "internal/cli/output", "internal/cli/schema", "internal/cli/gather", "internal/cli/effective"},
-	"internal/cli/trace":           {"internal/cli/ask", "internal/cli/kube", "internal/cli/output", "internal/liveapi"},
+	"internal/cli/trace":           {"internal/cli/ask", "internal/cli/kube", "internal/cli/output", "internal/cli/screen", "internal/liveapi"},
 	"internal/cli/breakers":        {"api/v1alpha1", "internal/controller/compile", "internal/cli/kube", "internal/cli/output"},
 	"cmd/kubectl-fairlead":         {"internal/cli", "internal/cli/output"},
 	"cmd/manager":                  {"api/v1alpha1", "internal/controller/...", "internal/cgroup"},

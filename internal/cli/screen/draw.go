@@ -19,6 +19,7 @@ var (
 		Good:    ansi.NewStyle(ansi.AttrGreenForegroundColor),
 		Warning: ansi.NewStyle(ansi.AttrYellowForegroundColor),
 		Bad:     ansi.NewStyle(ansi.AttrRedForegroundColor),
+		Title:   bold,
 	}
 )
 

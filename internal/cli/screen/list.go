@@ -18,6 +18,8 @@ const (
 	Good
 	Warning
 	Bad
+	// Title is no colour: it is bold.
+	Title
 )
 
 // Cell is what one column of an item shows.

@@ -54,6 +54,13 @@ func (t *tracer) made(ctx context.Context, p *corev1.Pod) error {
 	if err := t.add(ctx, p, container, client.DryRunAll); err != nil {
 		return err
 	}
+	return t.record(ctx, fmt.Sprintf("has a call be made from pod %s/%s, for %s at most", p.Namespace, p.Name, t.flags.timeout), func(ctx context.Context) error {
+		return t.make(ctx, agents, p, container, mark)
+	})
+}
+
+// make adds the container to the pod, and shows the call with the mark.
+func (t *tracer) make(ctx context.Context, agents []corev1.Pod, p *corev1.Pod, container *corev1.EphemeralContainer, mark string) error {
 	ctx, stop := context.WithTimeout(ctx, t.flags.timeout)
 	defer stop()
 	opened, done := make(chan struct{}), make(chan error, 1)

@@ -79,12 +79,18 @@ func result(c *liveapi.Call) string {
 }
 
 // step is one step: when it was, and what; those of an attempt are indented.
-func step(s *liveapi.TraceStep) string {
+func step(s *liveapi.TraceStep) string { return lead(s) + what(s) + "\n" }
+
+// lead is when a step was.
+func lead(s *liveapi.TraceStep) string { return fmt.Sprintf("%10s  ", "+"+seconds(s.AfterSeconds)) }
+
+// what is a step.
+func what(s *liveapi.TraceStep) string {
 	indent := ""
 	if s.Attempt > 0 && s.Step != liveapi.StepAttempt {
 		indent = "  "
 	}
-	return fmt.Sprintf("%10s  %s%s\n", "+"+seconds(s.AfterSeconds), indent, output.Text(sentence(s)))
+	return indent + output.Text(sentence(s))
 }
 
 // sentence says what a step is. A step that is not known is shown by its name: it is of a later version's.

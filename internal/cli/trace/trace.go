@@ -22,7 +22,7 @@ import (
 
 // flags are those of the command.
 type flags struct {
-	all, raw, http2                                   bool
+	all, raw, plain, http2                            bool
 	workload, policy, host, method, path, node, calls string
 	headers                                           []string
 	timeout                                           time.Duration
@@ -40,7 +40,9 @@ func newCommand(env *kube.Env, reach ask.Reach) *cobra.Command {
 answered, whether it is retried and why or why not, backoff, hedges, fallback and the outcome. It is the next call that matches, or, with
 --call URL, one that is made from POD: by a short-lived container beside those of the pod, as kubectl debug makes them, which stays listed in the
 pod's status. That takes the right to patch pods/ephemeralcontainers, and is visible in the pod: do not pass secrets by --header then.
-Calls do not wait for it. Bodies, header fields and queries are never shown.`,
+Calls do not wait for it. Bodies, header fields and queries are never shown.
+
+On a terminal, steps are in colour, with a line below them that says how the call stands; q ends it. Otherwise, and with --plain, they are plain lines.`,
 		Example: `  kubectl fairlead trace -n shop --policy shop/payments
   kubectl fairlead trace checkout-5d9f-x2k --host payments.shop --method POST --path '/v1/*'
   kubectl fairlead trace checkout-5d9f-x2k --call http://payments.shop/v1/health --raw`,
@@ -54,6 +56,7 @@ Calls do not wait for it. Bodies, header fields and queries are never shown.`,
 				return err
 			}
 			t := &tracer{env: env, client: c, asker: ask.New(env, c, reach), flags: &f}
+			t.print, t.opened = t.printLines, func() {}
 			return t.run(cmd.Context(), args)
 		},
 		ValidArgsFunction: env.CompletePods(),
@@ -80,6 +83,7 @@ func (f *flags) addTo(cmd *cobra.Command) {
 	set.StringVar(&f.calls, "call", "", "Make a call to this URL from POD, and trace it")
 	set.BoolVar(&f.http2, "http2", false, "With --call, speak HTTP/2")
 	set.DurationVar(&f.timeout, "timeout", time.Minute, "How long to wait for the call to come and to end, 10m at most")
+	set.BoolVar(&f.plain, "plain", false, "Print plain lines, on a terminal as well")
 	set.BoolVar(&f.raw, "raw", false, "Print the lines of the live API, one JSON object each")
 }
 
@@ -149,8 +153,10 @@ type tracer struct {
 	asker  *ask.Asker
 	flags  *flags
 
-	node  string // that the call is of; empty: none has come yet
-	ended bool
+	print  func(*liveapi.TraceLine)
+	opened func() // is called when an agent looks, as long as no call has come
+	node   string // that the call is of; empty: none has come yet
+	ended  bool
 }
 
 // ErrNoCall: no call has come.
@@ -185,12 +191,19 @@ func (t *tracer) next(ctx context.Context, node string, query url.Values) error 
 		return err
 	}
 	agents = t.asker.Some(agents, ": choose a pod, or one with --node")
-	if !t.flags.raw {
+	if !t.flags.raw && !t.live() {
 		fmt.Fprintf(t.env.ErrOut, "Waiting for a call that matches, for %s at most.\n", t.flags.timeout)
 	}
+	return t.record(ctx, fmt.Sprintf("waiting for a call that matches, for %s at most", t.flags.timeout), func(ctx context.Context) error {
+		return t.look(ctx, agents, query)
+	})
+}
+
+// look shows the next call that agents have.
+func (t *tracer) look(ctx context.Context, agents []corev1.Pod, query url.Values) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	err = ask.Lines(ctx, t.asker, agents, liveapi.TracePath, query, func(l liveapi.TraceLine) {
+	err := ask.Lines(ctx, t.asker, agents, liveapi.TracePath, query, func(l liveapi.TraceLine) {
 		if t.show(&l); t.ended {
 			stop()
 		}
@@ -211,6 +224,9 @@ func (t *tracer) next(ctx context.Context, node string, query url.Values) error 
 // show prints a line, if it is about the first call that has come.
 func (t *tracer) show(l *liveapi.TraceLine) {
 	if l.Begin == nil && l.Step == nil && l.End == nil {
+		if t.node == "" {
+			t.opened()
+		}
 		return
 	}
 	if t.node == "" {
@@ -220,11 +236,5 @@ func (t *tracer) show(l *liveapi.TraceLine) {
 		return
 	}
 	t.ended = l.End != nil
-	if t.flags.raw {
-		if text, err := output.JSONLine(l); err == nil { // it was read as JSON
-			fmt.Fprintln(t.env.Out, text)
-		}
-		return
-	}
-	fmt.Fprint(t.env.Out, text(l))
+	t.print(l)
 }

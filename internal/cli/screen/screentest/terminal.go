@@ -38,6 +38,9 @@ func New(t testing.TB, columns, rows int) *Terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := silence(theirs); err != nil {
+		t.Fatal(err)
+	}
 	term := &Terminal{TTY: theirs, t: t, pty: ours, more: make(chan struct{}, 1), screen: vt.NewEmulator(columns, rows)}
 	var working sync.WaitGroup
 	working.Go(term.draw)

@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The images of the manager and the agent: docker build --target manager|agent .
+# The images of manager, agent and dashboard: docker build --target manager|agent|dashboard .
 # With buildx, --platform linux/amd64,linux/arm64 compiles for both on the builder's own platform.
 
 FROM --platform=$BUILDPLATFORM golang:1.27 AS build
@@ -12,7 +12,7 @@ COPY internal/ internal/
 ARG TARGETOS TARGETARCH
 ENV CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    for program in manager agent; do \
+    for program in manager agent dashboard; do \
       go build -trimpath -buildvcs=false -ldflags "-s -w" -o /out/$program ./cmd/$program || exit 1; \
     done
 
@@ -21,6 +21,12 @@ FROM scratch AS manager
 COPY --from=build /out/manager /manager
 USER 65532:65532
 ENTRYPOINT ["/manager"]
+
+# The dashboard only reads: docs/dashboard.md.
+FROM scratch AS dashboard
+COPY --from=build /out/dashboard /dashboard
+USER 65532:65532
+ENTRYPOINT ["/dashboard"]
 
 # The agent enters pods' network namespaces. The capabilities for that reach only a process whose
 # user is root; the DaemonSet drops all others.

@@ -46,7 +46,7 @@ func TestEveryBlockHasASection(t *testing.T) {
 			t.Errorf("%s: %s#%s shows no policy with it", block, page, anchor)
 		}
 	}
-	api := read(t, "docs/api.md")
+	api := read(t, "docs/reference/api.md")
 	for _, resource := range []string{"retrypolicyspec", "clusterretrypolicyspec"} {
 		for _, m := range fieldRow.FindAllStringSubmatch(section(api, resource), -1) {
 			if field := m[1]; !rows[field] && field != "defaults" && field != "overrides" { // which hold the same blocks

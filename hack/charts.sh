@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs and uninstalls fairlead by its charts on the cluster KUBECONFIG names, as docs/install.md describes it.
+# Installs and uninstalls fairlead by its charts on the cluster KUBECONFIG names, as docs/operations/install.md describes it.
 #
 #   charts.sh install [VALUES]   installs it with these values alone, or upgrades it, whatever it was installed by, and waits until manager and agents are ready
 #   charts.sh uninstall          removes it, and fails if anything is left but the CRDs

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the tests of each rule into docs/rules.md")
+var update = flag.Bool("update", false, "write the tests of each rule into docs/reference/rules.md")
 
 // tracked returns the files git tracks, or would track, that match the patterns.
 func tracked(t *testing.T, patterns ...string) []string {
@@ -84,11 +84,11 @@ func TestReadmeShowsTheDemosPolicy(t *testing.T) {
 	}
 }
 
-// TestTheDocsShowTheTrustingPod: what docs/tls.md shows of a pod that trusts the egress CA is a part of the sample that test/e2e runs.
+// TestTheDocsShowTheTrustingPod: what docs/guides/tls.md shows of a pod that trusts the egress CA is a part of the sample that test/e2e runs.
 func TestTheDocsShowTheTrustingPod(t *testing.T) {
 	const sample = "config/samples/pods/trusting-the-egress-ca.yaml"
 	want := read(t, sample)
-	_, section, _ := strings.Cut(read(t, "docs/tls.md"), "\n### Trust in pods\n")
+	_, section, _ := strings.Cut(read(t, "docs/guides/tls.md"), "\n### Trust in pods\n")
 	section, _, _ = strings.Cut(section, "\n### ")
 	shown := 0
 	for i, block := range strings.Split(section, "\n```") {
@@ -97,21 +97,21 @@ func TestTheDocsShowTheTrustingPod(t *testing.T) {
 			continue
 		}
 		if shown++; !strings.Contains(want, block+"\n") {
-			t.Errorf("docs/tls.md shows\n%s\nwhich %s does not hold", block, sample)
+			t.Errorf("docs/guides/tls.md shows\n%s\nwhich %s does not hold", block, sample)
 		}
 	}
 	if shown < 4 {
-		t.Errorf("docs/tls.md shows %d parts of %s", shown, sample)
+		t.Errorf("docs/guides/tls.md shows %d parts of %s", shown, sample)
 	}
 }
 
 const (
-	rulesPage = "docs/rules.md"
+	rulesPage = "docs/reference/rules.md"
 	// testsHeading begins the generated end of the page.
 	testsHeading = "## Tests\n"
 )
 
-// TestRulesNameTheirTests holds docs/rules.md to the tests there are: its end lists, rule by rule, exactly the tests named after
+// TestRulesNameTheirTests holds docs/reference/rules.md to the tests there are: its end lists, rule by rule, exactly the tests named after
 // it, and a rule without one says that it is not enforced yet.
 func TestRulesNameTheirTests(t *testing.T) {
 	page := read(t, rulesPage)

@@ -1,4 +1,4 @@
-# Releases: programs, images, SBOMs, manifests and charts, made by hack/release, which also tests the charts. See docs/install.md.
+# Releases: programs, images, SBOMs, manifests and charts, made by hack/release, which also tests the charts. See docs/operations/install.md.
 VERSION ?=
 REGISTRY ?= fairlead.dev
 DOWNLOADS ?= https://fairlead.dev/releases

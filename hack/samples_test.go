@@ -7,13 +7,13 @@ import (
 )
 
 var (
-	sampleLink  = regexp.MustCompile(`\]\(\.\./(config/samples/[a-z-]+\.yaml)\)`)
+	sampleLink  = regexp.MustCompile(`\]\(\.\./\.\./(config/samples/[a-z-]+\.yaml)\)`)
 	commentLine = regexp.MustCompile(`(?m)^ *#.*\n`)
 )
 
-// TestSamplesAreExplainedLineByLine: each section of docs/samples.md shows the whole of its sample but for the comments, part by part, and says something about each part.
+// TestSamplesAreExplainedLineByLine: each section of docs/guides/samples.md shows the whole of its sample but for the comments, part by part, and says something about each part.
 func TestSamplesAreExplainedLineByLine(t *testing.T) {
-	sections := strings.Split(read(t, "docs/samples.md"), "\n## ")[1:]
+	sections := strings.Split(read(t, "docs/guides/samples.md"), "\n## ")[1:]
 	for _, section := range sections {
 		title, _, _ := strings.Cut(section, "\n")
 		named := sampleLink.FindStringSubmatch(section)

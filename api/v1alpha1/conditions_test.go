@@ -10,16 +10,16 @@ import (
 	"testing"
 )
 
-// Every condition and reason is explained in docs/api.md, and none there is
+// Every condition and reason is explained in docs/reference/api.md, and none there is
 // made up.
 func TestConditionsAreDocumented(t *testing.T) {
-	docs, err := os.ReadFile("../../docs/api.md")
+	docs, err := os.ReadFile("../../docs/reference/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, table, found := strings.Cut(string(docs), "\n## Conditions\n")
 	if !found {
-		t.Fatal("docs/api.md has no section Conditions")
+		t.Fatal("docs/reference/api.md has no section Conditions")
 	}
 	documented := map[string]bool{}
 	for _, row := range regexp.MustCompile("(?m)^\\| (?:`(\\w+)`)? ?\\| (?:`(\\w+)`)?").FindAllStringSubmatch(table, -1) {
@@ -30,7 +30,7 @@ func TestConditionsAreDocumented(t *testing.T) {
 	for name, value := range constants(t, "conditions.go") {
 		values[value] = true
 		if !documented[value] {
-			t.Errorf("%s (%s) is not in docs/api.md: add it to hack/generate/api-docs/conditions.tpl", name, value)
+			t.Errorf("%s (%s) is not in docs/reference/api.md: add it to hack/generate/api-docs/conditions.tpl", name, value)
 		}
 		if wellFormed := regexp.MustCompile(`^[A-Z][A-Za-z]*$`); !wellFormed.MatchString(value) {
 			t.Errorf("%s (%s) is not one CamelCase word", name, value)
@@ -38,7 +38,7 @@ func TestConditionsAreDocumented(t *testing.T) {
 	}
 	for value := range documented {
 		if !values[value] {
-			t.Errorf("docs/api.md explains %s, which no constant has", value)
+			t.Errorf("docs/reference/api.md explains %s, which no constant has", value)
 		}
 	}
 }

@@ -12,11 +12,11 @@ import (
 	"fairlead.dev/fairlead/internal/controller/compile"
 )
 
-var update = flag.Bool("update", false, "write docs/enforcement.md")
+var update = flag.Bool("update", false, "write docs/reference/enforcement.md")
 
 const (
 	root       = "../.."
-	pageOfDocs = "docs/enforcement.md"
+	pageOfDocs = "docs/reference/enforcement.md"
 )
 
 // Every enforced field has a test in each driver that it concerns, and the page says which.

@@ -1,5 +1,5 @@
 // Command enforcement proves that every field which is listed as enforced is: for each of them it runs the tests that are declared for it
-// as if no policy wrote the field, and fails unless one of them does. Its own tests keep docs/enforcement.md.
+// as if no policy wrote the field, and fails unless one of them does. Its own tests keep docs/reference/enforcement.md.
 package main
 
 import (

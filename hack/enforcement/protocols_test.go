@@ -10,7 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/controller/compile"
 )
 
-const protocolsFile = "docs/protocols.md"
+const protocolsFile = "docs/concepts/protocols.md"
 
 func TestThePageOfProtocolsIsCurrent(t *testing.T) {
 	file, want := filepath.Join(root, protocolsFile), protocolsPage(compile.Fields())

@@ -1,6 +1,6 @@
 # Generated files are committed; make verify-generate proves them current.
 .PHONY: generate
-generate: test-deps ## Generate deepcopy functions, CRDs, roles, docs/api.md and the wire protocol.
+generate: test-deps ## Generate deepcopy functions, CRDs, roles, docs/reference/api.md and the wire protocol.
 	@hack/generate/generate.sh
 
 .PHONY: verify-generate

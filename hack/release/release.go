@@ -19,7 +19,7 @@ type release struct {
 }
 
 // users of the programs that run in the cluster, "UID:GID". The agent needs capabilities, and those of a process that is not root end with its first exec.
-var users = map[string]string{"manager": "65532:65532", "agent": "0:0"}
+var users = map[string]string{"manager": "65532:65532", "agent": "0:0", "dashboard": "65532:65532"}
 
 func (r *release) make() error {
 	if err := os.RemoveAll(r.out); err != nil {

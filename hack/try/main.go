@@ -83,7 +83,7 @@ func story(w io.Writer, policy string) error {
 		p("   %s", &f)
 	}
 	table(w, scenes, all)
-	p("\nThe policy is %s; docs/run.md says how to try one of yours.", policy)
+	p("\nThe policy is %s; docs/guides/run.md says how to try one of yours.", policy)
 	p("make demo shows the same on a Kubernetes cluster of three nodes (Linux, as root; some minutes the first time).")
 	return nil
 }

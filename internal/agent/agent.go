@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/capture/kernel"
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
 	"fairlead.dev/fairlead/internal/agent/capture/socketlb"
@@ -70,6 +71,8 @@ type Agent struct {
 	opts      Options
 	host      *netns.Host
 	watcher   *pods.Watcher
+	kernel    *kernel.Kernel
+	started   time.Time
 	names     *dns.Resolver // of what pods call
 	proxies   *dns.Resolver // of the proxies that policies name
 	routes    *routes.Table
@@ -97,7 +100,7 @@ func New(o Options) (*Agent, error) {
 		return nil, fmt.Errorf("agent: %d series are not possible; set --max-series", o.MaxSeries)
 	}
 	o.Drain = cmp.Or(o.Drain, DefaultDrain)
-	a := &Agent{opts: o}
+	a := &Agent{opts: o, started: time.Now()}
 	steps := []func() error{a.newDataPlane, a.newCapture, a.newConfigClient}
 	for _, step := range steps {
 		if err := step(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
+	"fairlead.dev/fairlead/internal/agent/capture/kernel"
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
 	"fairlead.dev/fairlead/internal/agent/capture/nft"
 	"fairlead.dev/fairlead/internal/agent/capture/pods"
@@ -17,6 +18,7 @@ func (a *Agent) newCapture() error {
 	if a.host, err = netns.OpenHost(); err != nil {
 		return err
 	}
+	a.kernel = kernel.New(a.host)
 	a.watcher, err = pods.New(pods.Options{Socket: a.opts.CRISocket, Folder: a.opts.NetNSDir, Log: a.opts.Log})
 	if err != nil {
 		return err

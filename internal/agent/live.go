@@ -30,7 +30,8 @@ func (a *Agent) livePages() map[string]http.HandlerFunc {
 		liveapi.LimitsPath: listed(a.opts.Node, func(q *liveapi.Query, _ time.Time) []liveapi.Limit {
 			return ofPolicy(q, a.liveLimits(), func(l *liveapi.Limit) string { return l.Policy })
 		}),
-		liveapi.CapturePath: listed(a.opts.Node, func(*liveapi.Query, time.Time) []liveapi.Capture { return liveCaptures(a.capture.State()) }),
+		liveapi.CapturePath: listed(a.opts.Node, func(*liveapi.Query, time.Time) []liveapi.Capture { return liveCaptures(a.capture.Wanted()) }),
+		liveapi.NodePath:    liveapi.InTurn(a.nodePage),
 		liveapi.TapPath:     a.taps.Handler(a.opts.Node),
 		liveapi.TracePath:   a.traces.Handler(a.opts.Node),
 	}
@@ -199,8 +200,26 @@ func liveCaptures(states []capture.PodState) []liveapi.Capture {
 		s := &states[i]
 		all[i] = liveapi.Capture{
 			Pod: s.Pod.Namespace + "/" + s.Pod.Name, UID: s.Pod.UID, Captured: s.Captured, Problem: s.Problem,
-			Connections: s.Connections, Older: s.Older, Foreign: s.Foreign,
+			Connections: s.Connections, Older: s.Older, OlderTo: s.OlderTo, Foreign: s.Foreign,
+			State: captureState(s), Since: s.Since, Reason: s.Reason, Policies: names(s.Policies),
 		}
 	}
 	return all
+}
+
+// captureState says how far a capture is.
+func captureState(s *capture.PodState) liveapi.CaptureState {
+	switch {
+	case !s.Wanted:
+		return liveapi.CaptureEnds
+	case !s.Found:
+		return liveapi.CaptureAwaited
+	case s.Superseded:
+		return liveapi.CaptureElsewhere
+	case s.Problem != "":
+		return liveapi.CaptureFailed
+	case s.Captured:
+		return liveapi.CaptureDone
+	}
+	return liveapi.CaptureBegun
 }

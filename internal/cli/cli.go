@@ -74,8 +74,8 @@ what became of calls. It takes all of kubectl's flags, and has no rights but tho
 func commands(env *kube.Env) []*cobra.Command {
 	return []*cobra.Command{
 		breakers.New(env),
-		dashboard.New(env, Version()),
-		bundle.New(env, Version()),
+		dashboard.New(env, kube.Version()),
+		bundle.New(env, kube.Version()),
 		importer.New(env),
 		describe.New(env),
 		diff.New(env),

@@ -12,7 +12,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/kube"
 )
 
-const page = "../../docs/cli.md"
+const page = "../../docs/reference/cli.md"
 
 var shown = regexp.MustCompile("(?s)```text\n(.*?)```")
 

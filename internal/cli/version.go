@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -48,7 +46,7 @@ func newVersion(env *kube.Env) *cobra.Command {
 }
 
 func printVersions(ctx context.Context, env *kube.Env, format output.Format, clientOnly bool) error {
-	v := versions{Client: clientVersion{Version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}}
+	v := versions{Client: clientVersion{kube.Version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}}
 	var unknown error
 	if !clientOnly {
 		v.Server, unknown = components(ctx, env)
@@ -72,22 +70,4 @@ func components(ctx context.Context, env *kube.Env) (*kube.Components, error) {
 		return nil, err
 	}
 	return env.Components(ctx, c)
-}
-
-// Version returns the version of the plugin: that of its module, or the revision that it was built from.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	revision := ""
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			revision = s.Value[:min(12, len(s.Value))]
-		}
-	}
-	if info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return cmp.Or(revision, "devel")
 }

@@ -12,9 +12,9 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// Each flow has its series, under the names that docs/inventory.md has; what two destinations of one policy have in common is added up.
+// Each flow has its series, under the names that docs/guides/inventory.md has; what two destinations of one policy have in common is added up.
 func TestFlowsAreShownAsMetrics(t *testing.T) {
-	page, err := os.ReadFile("../../docs/inventory.md")
+	page, err := os.ReadFile("../../docs/guides/inventory.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestFlowsAreShownAsMetrics(t *testing.T) {
 	for _, family := range all {
 		name := family.GetName()
 		if !strings.Contains(string(page), "`"+name+"`") {
-			t.Errorf("docs/inventory.md does not have %s", name)
+			t.Errorf("docs/guides/inventory.md does not have %s", name)
 		}
 		var labels []string
 		for _, l := range family.GetMetric()[0].GetLabel() {

@@ -29,6 +29,7 @@ type Server struct {
 	opts    Options
 	hub     *hub
 	answers *answers
+	taps    *taps
 	streams chan struct{} // as many as there are streams
 	once    atomic.Pointer[string]
 }
@@ -49,7 +50,7 @@ func New(o Options) (*Server, error) {
 	case o.Token == "" && len(o.Hosts) == 0:
 		return nil, errors.New("dashboard: without a token the host names that it is reached by are needed")
 	}
-	return &Server{opts: o, hub: newHub(), answers: newAnswers(), streams: make(chan struct{}, maxStreams)}, nil
+	return &Server{opts: o, hub: newHub(), answers: newAnswers(), taps: newTaps(o.Source), streams: make(chan struct{}, maxStreams)}, nil
 }
 
 // Serve answers on a listener until ctx ends, and watches the source meanwhile. It closes the listener.

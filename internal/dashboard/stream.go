@@ -124,20 +124,9 @@ func (s *Server) calls(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	held := newHeld()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := s.opts.Source.Calls(ctx, r.URL.Query(), held.call, held.trouble); err != nil {
-			held.trouble(err)
-		}
-	}()
-	defer func() {
-		cancel()
-		<-ended
-	}()
-	passOn(ctx, newStream(w), held, ended)
+	of, me := s.taps.join(r.Context(), r.URL.Query())
+	defer s.taps.leave(of, me)
+	passOn(r.Context(), newStream(w), me, of.ended)
 }
 
 // passOn writes what comes, until the reader has gone or, ended being closed, nothing comes any more.
@@ -192,7 +181,7 @@ func (h *held) call(l *liveapi.TapLine) {
 
 func (h *held) trouble(err error) {
 	h.mu.Lock()
-	if len(h.troubles) < 16 {
+	if len(h.troubles) < maxTroubles {
 		h.troubles = append(h.troubles, err.Error())
 	}
 	h.mu.Unlock()
@@ -206,12 +195,18 @@ func (h *held) rouse() {
 	}
 }
 
+// take returns what is held, which is not held any more.
+func (h *held) take() (calls []*liveapi.TapLine, dropped map[string]uint64, troubles []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	calls, troubles, dropped = h.calls, h.troubles, h.dropped
+	h.calls, h.troubles, h.dropped = nil, nil, map[string]uint64{}
+	return calls, dropped, troubles
+}
+
 // write adds what is held to a stream.
 func (h *held) write(out *stream) {
-	h.mu.Lock()
-	calls, troubles, dropped := h.calls, h.troubles, h.dropped
-	h.calls, h.troubles, h.dropped = nil, nil, map[string]uint64{}
-	h.mu.Unlock()
+	calls, dropped, troubles := h.take()
 	for _, l := range calls {
 		out.event(model.CallEvent, liveapi.TapLine{At: l.At, Node: l.Node, Call: l.Call})
 	}

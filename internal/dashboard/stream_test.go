@@ -24,6 +24,13 @@ type reader struct {
 // open serves a source until the test ends, and opens a stream of it.
 func open(t *testing.T, f *fakeSource, path string) *reader {
 	t.Helper()
+	r, _ := serve(t, f)(path)
+	return r
+}
+
+// serve serves a source until the test ends, and returns what opens streams of it, each with what closes it.
+func serve(t *testing.T, f *fakeSource) func(path string) (*reader, func()) {
+	t.Helper()
 	s, _ := handler(t, f, nil)
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,19 +47,23 @@ func open(t *testing.T, f *fakeSource, path string) *reader {
 		}
 		c.CloseIdleConnections()
 	})
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.Addr().String()+"/"+token+"/"+path, nil)
-	if err != nil {
-		t.Fatal(err)
+	return func(path string) (*reader, func()) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.Addr().String()+"/"+token+"/"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := c.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := func() { _ = res.Body.Close() }
+		t.Cleanup(end)
+		if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" {
+			t.Fatalf("%d %v", res.StatusCode, res.Header)
+		}
+		return &reader{t, bufio.NewScanner(res.Body)}, end
 	}
-	res, err := c.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = res.Body.Close() })
-	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" {
-		t.Fatalf("%d %v", res.StatusCode, res.Header)
-	}
-	return &reader{t, bufio.NewScanner(res.Body)}
 }
 
 // next reads an event into to; it fails if that has another name.
@@ -153,5 +164,83 @@ func TestCallsBeyondWhatAReaderTakesAreCounted(t *testing.T) {
 	}
 	if calls+int(dropped) != sent || calls == 0 { //nolint:gosec // few
 		t.Errorf("%d calls and %d dropped of %d", calls, dropped, sent)
+	}
+}
+
+// Viewers of the same calls are sent what is read once, and as long as one of them is there.
+func TestViewersShareATap(t *testing.T) {
+	type tapped struct {
+		q       url.Values
+		each    func(*liveapi.TapLine)
+		trouble func(error)
+	}
+	began, ended := make(chan tapped, 8), make(chan string, 8)
+	f := &fakeSource{watched: make(chan func(...model.Topic), 1)}
+	f.tapped = func(ctx context.Context, q url.Values, each func(*liveapi.TapLine), trouble func(error)) error {
+		began <- tapped{q, each, trouble}
+		<-ctx.Done()
+		ended <- q.Encode()
+		return nil
+	}
+	view := serve(t, f)
+	one, endOne := view(model.CallsPath + "?namespace=shop&status=5xx")
+	tap := <-began
+	tap.trouble(errors.New("pod x: no"))
+	two, endTwo := view(model.CallsPath + "?status=5xx&namespace=shop&pod=")
+	for i, r := range []*reader{one, two} { // who comes later is sent what cannot be read, too
+		var p model.Problem
+		if r.next(model.TroubleEvent, &p); p.Message != "pod x: no" {
+			t.Errorf("viewer %d: %+v", i, p)
+		}
+	}
+	other, endOther := view(model.CallsPath + "?namespace=shop")
+	otherTap := <-began
+	if got := tap.q.Encode() + " " + otherTap.q.Encode(); got != "namespace=shop&status=5xx namespace=shop" {
+		t.Errorf("read %s", got)
+	}
+	tap.each(&liveapi.TapLine{Node: "n1", Call: &liveapi.Call{Pod: "shop/a"}})
+	otherTap.each(&liveapi.TapLine{Node: "n1", Call: &liveapi.Call{Pod: "shop/b"}})
+	for r, want := range map[*reader]string{one: "shop/a", two: "shop/a", other: "shop/b"} {
+		var line liveapi.TapLine
+		if r.next(model.CallEvent, &line); line.Call == nil || line.Call.Pod != want {
+			t.Errorf("%+v, want %s", line, want)
+		}
+	}
+	endOne()
+	tap.each(&liveapi.TapLine{Node: "n1", Call: &liveapi.Call{Pod: "shop/c"}})
+	var line liveapi.TapLine
+	if two.next(model.CallEvent, &line); line.Call.Pod != "shop/c" {
+		t.Errorf("%+v after the other viewer has gone", line)
+	}
+	endTwo()
+	if got := <-ended; got != "namespace=shop&status=5xx" {
+		t.Errorf("%s has ended", got)
+	}
+	view(model.CallsPath + "?namespace=shop&status=5xx")
+	if again := <-began; again.q.Encode() != "namespace=shop&status=5xx" || len(began) > 0 {
+		t.Errorf("read again: %s, and %d more", again.q.Encode(), len(began))
+	}
+	endOther()
+	if got := <-ended; got != "namespace=shop" {
+		t.Errorf("%s has ended", got)
+	}
+}
+
+// A viewer that comes when a tap has ended begins another.
+func TestATapThatHasEndedIsReadAgain(t *testing.T) {
+	f := &fakeSource{watched: make(chan func(...model.Topic), 1)}
+	f.tapped = func(context.Context, url.Values, func(*liveapi.TapLine), func(error)) error {
+		return errors.New("no agent runs")
+	}
+	view := serve(t, f)
+	for range 3 {
+		r, _ := view(model.CallsPath)
+		var p model.Problem
+		if r.next(model.TroubleEvent, &p); p.Message != "no agent runs" {
+			t.Errorf("%+v", p)
+		}
+		if r.from.Scan() && r.from.Text() != "" {
+			t.Errorf("goes on with %q", r.from.Text())
+		}
 	}
 }

@@ -115,9 +115,37 @@ type Capture struct {
 	// Connections are open and captured, Older open and made before the pod was captured: no policy governs them.
 	Connections int `json:"connections"`
 	Older       int `json:"older,omitempty"`
+	// OlderTo are where some of the older ones go.
+	OlderTo []netip.AddrPort `json:"olderTo,omitempty"`
 	// Foreign is what takes connections in the pod before the agent does.
 	Foreign []string `json:"foreign,omitempty"`
+	// State is how far the capture is; agents that are older than the field leave it out.
+	State CaptureState `json:"state,omitempty"`
+	// Since is when the pod was captured the last time.
+	Since time.Time `json:"since,omitzero"`
+	// Reason is that of Problem in one word, as in the policies' status. Policies are those that select the pod.
+	Reason   string   `json:"reason,omitempty"`
+	Policies []string `json:"policies,omitempty"`
 }
+
+// CaptureState is how far the capture of a pod is.
+type CaptureState string
+
+// The states.
+const (
+	// CaptureDone: new connections come to the agent.
+	CaptureDone CaptureState = "captured"
+	// CaptureFailed: they should and do not. Problem says why.
+	CaptureFailed CaptureState = "failed"
+	// CaptureBegun: they are about to.
+	CaptureBegun CaptureState = "starting"
+	// CaptureAwaited: policies select the pod, and the container runtime does not know it, or not yet.
+	CaptureAwaited CaptureState = "notFound"
+	// CaptureElsewhere: another agent of the node has taken the pod over.
+	CaptureElsewhere CaptureState = "takenOver"
+	// CaptureEnds: no policy selects the pod any more.
+	CaptureEnds CaptureState = "ending"
+)
 
 // TapLine is one line of a tap: a call, or, without one, word that the tap goes on.
 type TapLine struct {

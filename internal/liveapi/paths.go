@@ -7,6 +7,7 @@ const (
 	EndpointsPath = "/debug/v1/endpoints"
 	LimitsPath    = "/debug/v1/limits"
 	CapturePath   = "/debug/v1/capture"
+	NodePath      = "/debug/v1/node"
 	TapPath       = "/debug/v1/tap"
 	TracePath     = "/debug/v1/trace"
 )

@@ -18,7 +18,7 @@ import (
 
 // shown is a policy that users read: a sample, or what a page of the docs shows.
 type shown struct {
-	name   string // where it stands, such as docs/limits.md:10
+	name   string // where it stands, such as docs/guides/limits.md:10
 	policy *unstructured.Unstructured
 }
 

@@ -23,9 +23,9 @@ import (
 // saidAnyway is what the conditions of policies that users read say of them, where it cannot be otherwise, and the page or the sample explains it. Everything
 // else that a condition would say is a mistake in what is shown.
 var saidAnyway = map[string][]string{
-	"docs/fail-open.md":    {"to[0].host: Encrypted"},
-	"database.yaml":        {"to[0].cidr.protocol: OpaqueProtocol"},
-	"through-a-proxy.yaml": {"to[0].host: Encrypted", "to[1].host: Encrypted"},
+	"docs/concepts/fail-open.md": {"to[0].host: Encrypted"},
+	"database.yaml":              {"to[0].cidr.protocol: OpaqueProtocol"},
+	"through-a-proxy.yaml":       {"to[0].host: Encrypted", "to[1].host: Encrypted"},
 }
 
 // What users read is what works: the API server takes every policy that the samples and the pages show, as strictly as kubectl does, and the

@@ -8,7 +8,7 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 )
 
-// The differences that must remain. Each has a row in docs/differences.md.
+// The differences that must remain. Each has a row in docs/concepts/differences.md.
 
 // versionRaised: an answer of HTTP/1.0 is forwarded as one of HTTP/1.1.
 var versionRaised = difference{id: "answers-are-http-1.1", adjust: func(o *observation) {

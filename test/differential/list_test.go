@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-const listPage = "../../docs/differences.md"
+const listPage = "../../docs/concepts/differences.md"
 
 // row matches a row of the list and captures its id.
 var row = regexp.MustCompile("(?m)^\\| `([a-z0-9.-]+)` \\|")
 
-// TestEveryDifferenceIsListed holds docs/differences.md to the scenarios, both ways. That a difference shows where it is said to is what
+// TestEveryDifferenceIsListed holds docs/concepts/differences.md to the scenarios, both ways. That a difference shows where it is said to is what
 // TestRule00_NoHarm checks.
 func TestEveryDifferenceIsListed(t *testing.T) {
 	page, err := os.ReadFile(listPage)

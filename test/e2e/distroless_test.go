@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// distrolessPod is a pod of an image that has one program in Go and nothing else: no shell, no roots. It trusts the egress CA as docs/tls.md says for Go.
+// distrolessPod is a pod of an image that has one program in Go and nothing else: no shell, no roots. It trusts the egress CA as docs/guides/tls.md says for Go.
 func distrolessPod(namespace, node string, aliases ...any) map[string]any {
 	image := map[string]any{"name": "program", "image": "fairlead.dev/testserver:dev", "imagePullPolicy": "IfNotPresent", "args": []string{"serve"},
 		"env":            []any{map[string]any{"name": "SSL_CERT_DIR", "value": "/egress-ca"}},

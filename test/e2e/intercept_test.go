@@ -41,7 +41,7 @@ var taxHosts = []taxHost{
 	{taxOtherCA, "HTTP", "nginx-tls", false},
 }
 
-// trustVariables are the variables by which docs/tls.md says that programs trust the egress CA, by language. Those of gRPC for Python are its own.
+// trustVariables are the variables by which docs/guides/tls.md says that programs trust the egress CA, by language. Those of gRPC for Python are its own.
 var trustVariables = map[string]string{
 	"Go": "SSL_CERT_DIR", "curl": "CURL_CA_BUNDLE", "Python": "SSL_CERT_FILE", "Node.js": "NODE_EXTRA_CA_CERTS", "Java": "JAVA_TOOL_OPTIONS",
 	"Python, gRPC": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",

@@ -19,7 +19,7 @@ import (
 	"fairlead.dev/fairlead/internal/liveapi"
 )
 
-// pluginRights are those of an engineer on call, by the roles that docs/cli.md names: view of the cluster, edit of one namespace, and the Roles of
+// pluginRights are those of an engineer on call, by the roles that docs/reference/cli.md names: view of the cluster, edit of one namespace, and the Roles of
 // fairlead's own namespace.
 const pluginRights = `
 apiVersion: v1

@@ -24,10 +24,10 @@ func sample(name string) *unstructured.Unstructured {
 
 var labelCommand = regexp.MustCompile(`(?m)^kubectl label namespace \S+ (\S+)=(\S+)$`)
 
-// publishLabel is the label that docs/tls.md says to put on a namespace whose pods are to trust the egress CA.
+// publishLabel is the label that docs/guides/tls.md says to put on a namespace whose pods are to trust the egress CA.
 func publishLabel() (name, value string) {
 	GinkgoHelper()
-	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "tls.md"))
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "guides", "tls.md"))
 	Expect(err).NotTo(HaveOccurred())
 	m := labelCommand.FindStringSubmatch(string(b))
 	Expect(m).To(HaveLen(3))

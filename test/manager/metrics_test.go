@@ -18,7 +18,7 @@ import (
 	"fairlead.dev/fairlead/test/monitoring"
 )
 
-// metricRow is a row of docs/metrics.md: the name, the type, the labels and the meaning.
+// metricRow is a row of docs/reference/metrics.md: the name, the type, the labels and the meaning.
 var metricRow = regexp.MustCompile("(?m)^\\| `(fairlead_[a-z_]+)` \\| (\\w+) \\| ([^|]*) \\| ([^|]*) \\|$")
 
 // shownMetrics are the rows of what a replica serves.
@@ -43,9 +43,9 @@ func shownMetrics(r *replica) []string {
 }
 
 var _ = Describe("the manager's metrics", func() {
-	It("are those that docs/metrics.md lists", func(ctx SpecContext) {
+	It("are those that docs/reference/metrics.md lists", func(ctx SpecContext) {
 		givenPolicy(ctx, newNamespace(ctx), "p", anywhere)
-		page, err := os.ReadFile("../../docs/metrics.md")
+		page, err := os.ReadFile("../../docs/reference/metrics.md")
 		Expect(err).NotTo(HaveOccurred())
 		_, section, _ := strings.Cut(string(page), "\n## Manager\n")
 		section, _, _ = strings.Cut(section, "\n## ")

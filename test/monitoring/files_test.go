@@ -9,10 +9,10 @@ import (
 
 var metricRow = regexp.MustCompile("(?m)^\\| `(fairlead_[a-z_]+)` \\| (\\w+) \\|")
 
-// documented are the metrics that docs/metrics.md lists, which tests of agent and manager hold to what these serve, by the names that their series have.
+// documented are the metrics that docs/reference/metrics.md lists, which tests of agent and manager hold to what these serve, by the names that their series have.
 func documented(t *testing.T) map[string]bool {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/metrics.md")
+	page, err := os.ReadFile("../../docs/reference/metrics.md")
 	check(t, err)
 	out := map[string]bool{}
 	for _, row := range metricRow.FindAllStringSubmatch(string(page), -1) {
@@ -25,7 +25,7 @@ func documented(t *testing.T) map[string]bool {
 		}
 	}
 	if len(out) < 50 {
-		t.Fatalf("docs/metrics.md lists %d series", len(out))
+		t.Fatalf("docs/reference/metrics.md lists %d series", len(out))
 	}
 	return out
 }

@@ -69,7 +69,7 @@ func TestEachAlertIsTested(t *testing.T) {
 	}
 }
 
-const runbooks = "docs/runbooks.md"
+const runbooks = "docs/operations/runbooks.md"
 
 var heading = regexp.MustCompile(`(?m)^## (\w+)$`)
 
@@ -128,7 +128,7 @@ func TestMetricsThatAreAskedForExist(t *testing.T) {
 	for expr, where := range asked {
 		for _, name := range ours.FindAllString(expr, -1) {
 			if names++; !known[name] {
-				t.Errorf("%s asks for %s, which docs/metrics.md does not list and no rule records", where, name)
+				t.Errorf("%s asks for %s, which docs/reference/metrics.md does not list and no rule records", where, name)
 			}
 		}
 	}

@@ -21,7 +21,7 @@ func may(verbs, group, resources string, names ...string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{Verbs: strings.Fields(verbs), APIGroups: []string{group}, Resources: strings.Fields(resources), ResourceNames: names}
 }
 
-// grants are the rows of the table in docs/cli.md under Rights, and nothing more.
+// grants are the rows of the table in docs/reference/cli.md under Rights, and nothing more.
 var grants = map[string]grant{
 	"policies": {"", []rbacv1.PolicyRule{may("get list", v1alpha1.GroupName, "retrypolicies clusterretrypolicies")}},
 	"watch":    {"", []rbacv1.PolicyRule{may("watch", v1alpha1.GroupName, "retrypolicies clusterretrypolicies")}},
@@ -46,7 +46,7 @@ var grants = map[string]grant{
 }
 
 // refused is in what a command prints that needs a right.
-const refused = "docs/cli.md lists the rights that each command needs"
+const refused = "docs/reference/cli.md lists the rights that each command needs"
 
 func TestRights(t *testing.T) {
 	needAPIServer(t)

@@ -27,6 +27,7 @@ type account struct {
 	sent    time.Time // when the head had been sent
 	head    time.Time // when the response's head had come
 	ended   time.Time
+	chunked bool // its body was sent in chunks
 	sends   int  // by the client's library, which repeats some requests itself
 	reused  bool // the connection had served before
 	status  int

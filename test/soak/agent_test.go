@@ -3,11 +3,9 @@ package soak
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,22 +205,4 @@ func (events) Flooded(drive.Side, drive.Flood) {}
 // Panicked implements proxy.Events.
 func (e events) Panicked(_ string, what any, stack []byte) {
 	e.round.violation("the proxy panicked: %v\n%s", what, stack)
-}
-
-// violations are what a round has found.
-type violations struct {
-	mu    sync.Mutex
-	list  []func() string
-	count atomic.Int64
-}
-
-// shownViolations bounds how many a round shows.
-const shownViolations = 12
-
-func (v *violations) violation(format string, args ...any) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.count.Add(1) <= shownViolations {
-		v.list = append(v.list, func() string { return fmt.Sprintf(format, args...) })
-	}
 }

@@ -151,7 +151,8 @@ func (c *circuit) checkOpenings() {
 			opens[since] = at
 		}
 		if at.IsZero() || at.After(a.ended) {
-			c.round.blame(a, "the circuit was open before %d attempts in a row had failed, or %+v, or %+v", c.breaker.ConsecutiveFailures, c.breaker.ErrorRate, c.breaker.SlowCalls)
+			few := c.breaker.ConsecutiveFailures > 0 && c.meet(c.failures, time.Time{}, a.ended) < c.breaker.ConsecutiveFailures // in a row or not
+			c.round.blameUnless(!few, a, "the circuit was open before %d attempts in a row had failed, or %+v, or %+v", c.breaker.ConsecutiveFailures, c.breaker.ErrorRate, c.breaker.SlowCalls)
 			return
 		}
 		if !known && !c.staysOpen(a, at) {
@@ -196,7 +197,7 @@ func (c *circuit) staysOpen(rejected *account, opens time.Time) bool {
 			continue
 		}
 		if open := a.receipts[0].at.Sub(opens); open < c.shortest() {
-			c.round.blame(a, "a server saw it %v after the circuit can have opened at the earliest; it stays open for %v at least", open, c.shortest())
+			c.round.doubt(a, "a server saw it %v after the circuit can have opened at the earliest; it stays open for %v at least", open, c.shortest())
 			return false
 		}
 	}
@@ -241,7 +242,7 @@ func (c *circuit) fewPass(rejected *account, end time.Time) bool {
 	for i, at := range seen {
 		periods := 1 + int(at.Sub(rejected.begun)/c.shortest())
 		if i+1 > c.breaker.Probes*periods {
-			c.round.blame(rejected, "after it was rejected %d calls passed in %v, in which nothing can have closed the circuit; %d probes may pass at once, and it stays open for %v",
+			c.round.doubt(rejected, "after it was rejected %d calls passed in %v, in which nothing can have closed the circuit; %d probes may pass at once, and it stays open for %v",
 				i+1, at.Sub(rejected.ended), c.breaker.Probes, c.shortest())
 			return false
 		}

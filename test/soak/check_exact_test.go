@@ -9,7 +9,7 @@ import (
 )
 
 // In rounds of two kinds each attempt is answered, nothing breaks and no limit is met: there the rules say exactly how often servers see a call, when, and
-// what its client gets. The rules are written down here a second time, as docs/retries.md has them.
+// what its client gets. The rules are written down here a second time, as docs/guides/retries.md has them.
 
 func (r *round) checkExact() {
 	for _, a := range r.accounts {
@@ -165,10 +165,20 @@ func backoffBounds(b *policy.Backoff, n int) (w pause) {
 	return w
 }
 
+// mostFraming is what chunks add to a body at most.
+const mostFraming = 512
+
 func (r *round) checkRetries(a *account, s *policy.Settings) {
+	if left := s.Retry.BodyMaxBytes - int64(a.carried()); a.chunked && left >= 0 && left < mostFraming {
+		return // rule 18: how its client has divided it decides whether it is kept
+	}
 	e := expect(a, s)
-	if a.err != nil || s.Timeouts.Overall > 0 && a.head.Sub(a.begun) > s.Timeouts.Overall/2 {
-		r.blame(a, "its answer came after %v, and it ended with the error %v, though each attempt was answered", a.head.Sub(a.begun), a.err)
+	if a.err != nil {
+		r.blame(a, "it ended with the error %v, though each attempt was answered", a.err)
+		return
+	}
+	if took := a.head.Sub(a.begun); s.Timeouts.Overall > 0 && took > s.Timeouts.Overall/2 {
+		r.doubt(a, "its answer came after %v, though each attempt was answered", took)
 		return
 	}
 	if n := len(a.receipts); n != e.attempts {
@@ -194,8 +204,8 @@ func (r *round) checkWait(a *account, w pause, from, to *receipt) {
 		r.blame(a, "attempt %d came %v after the answer before it, the wait is %v at least", to.attempt, took, w.least)
 	}
 	took, slack := to.at.Sub(from.answered), r.slack(from.answers, to.at)
-	if took > w.most+slack && a.carried() == 0 {
-		r.blame(a, "attempt %d came %v after the answer before it, the wait is %v at most, it may be late by %v", to.attempt, took, w.most, slack)
+	if took > w.most+slack && a.carried() == 0 && !from.answered.IsZero() { // else it was given up before it had been written as a whole
+		r.doubt(a, "attempt %d came %v after the answer before it, the wait is %v at most, it may be late by %v", to.attempt, took, w.most, slack)
 	}
 	if from.step.wait > 0 && w.least >= from.step.wait {
 		r.covers("a server's wish was a bound")
@@ -245,7 +255,7 @@ func (r *round) checkHedged(a *account, h *policy.Hedging, most int) {
 	if n := len(a.receipts); n > 0 && n <= most && a.size == 0 {
 		due := a.receipts[0].at.Add(time.Duration(n) * h.Delay)
 		if slack := r.slack(a.begun, a.head); a.head.Sub(due) > slack {
-			r.blame(a, "it was hedged %d times, and one more was due %v before it was answered; it may be late by %v", n-1, a.head.Sub(due), slack)
+			r.doubt(a, "it was hedged %d times, and one more was due %v before it was answered; it may be late by %v", n-1, a.head.Sub(due), slack)
 		}
 	}
 	if len(a.receipts) < 2 || a.answer < 0 {
@@ -259,6 +269,6 @@ func (r *round) checkHedged(a *account, h *policy.Hedging, most int) {
 		}
 	}
 	if slack := r.slack(a.begun, a.head); a.head.Sub(first) > slack {
-		r.blame(a, "it was answered %v after the first of its attempts, and may be by %v", a.head.Sub(first), slack)
+		r.doubt(a, "it was answered %v after the first of its attempts, and may be by %v", a.head.Sub(first), slack)
 	}
 }

@@ -33,13 +33,13 @@ func (r *round) checkFaults(a *account, f *policy.Faults) {
 	}
 	spread := f.Delay * time.Duration(f.JitterPercent) / 100
 	switch {
-	case a.begun.After(f.End()):
+	case a.begun.After(f.End().Add(soon)):
 		r.covers("a call had to meet no fault any more")
 		if injected {
 			r.blame(a, "it met a fault %v after these had ended", a.begun.Sub(f.End()))
 		}
 		if len(a.receipts) > 0 && f.Delay-spread > r.slack(a.begun, a.ended) && a.receipts[0].at.Sub(a.begun) > f.Delay-spread {
-			r.blame(a, "a server saw it %v after it had begun, as if faults had not ended", a.receipts[0].at.Sub(a.begun))
+			r.doubt(a, "a server saw it %v after it had begun, as if faults had not ended", a.receipts[0].at.Sub(a.begun))
 		}
 	case a.ended.After(f.End().Add(-soon)):
 	case f.Percent == 100 && f.Abort != policy.NoFaultAbort:
@@ -72,7 +72,10 @@ func (r *round) checkInjected(a *account, f *policy.Faults) {
 	}
 	spread := f.Delay * time.Duration(f.JitterPercent) / 100
 	took, slack := a.head.Sub(a.begun), r.slack(a.begun, a.head)
-	if took < f.Delay-spread || took > f.Delay+spread+slack {
-		r.blame(a, "a fault has answered it after %v, and holds calls up for %v, %v more or less; it may be late by %v", took, f.Delay, spread, slack)
+	if took < f.Delay-spread {
+		r.blame(a, "a fault has answered it after %v, and holds calls up for %v, %v more or less", took, f.Delay, spread)
+	}
+	if took > f.Delay+spread+slack {
+		r.doubt(a, "a fault has answered it after %v, and holds calls up for %v, %v more or less; it may be late by %v", took, f.Delay, spread, slack)
 	}
 }

@@ -90,7 +90,7 @@ func (r *round) checkPlaces(places int, calls []*account) {
 			r.covers("all places of a limit were taken")
 		}
 		if len(under) > places {
-			r.blameAll(under, "%d calls were under way at once, the limit is %d", len(under), places)
+			r.violation("%s", r.describeAll(under, "%d calls were under way at once, the limit is %d", len(under), places))
 			return
 		}
 	}

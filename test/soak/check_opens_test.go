@@ -74,7 +74,7 @@ func (c *circuit) checkOpens() {
 		c.round.covers("a circuit had to open")
 		for _, a := range c.calls {
 			if a.begun.After(to) && a.sends == 1 && len(a.receipts) > 0 && a.receipts[0].at.Before(over) {
-				c.round.blame(a, "it passed though %d attempts in a row had failed until %v before it began, the first %v before; the circuit stays open for %v",
+				c.round.doubt(a, "it passed though %d attempts in a row had failed until %v before it began, the first %v before; the circuit stays open for %v",
 					n, a.begun.Sub(to), a.begun.Sub(from), c.shortest())
 				return
 			}

@@ -93,7 +93,7 @@ func (c *circuit) checkAtOnce(probes []*probe) {
 		}
 		c.round.covers("probes were counted that were under way")
 		if len(others) > c.breaker.Probes {
-			c.round.blameAll(others, "%d probes were under way at once, %d may be", len(others), c.breaker.Probes)
+			c.round.suspicion("%s", c.round.describeAll(others, "%d probes were under way at once, %d may be", len(others), c.breaker.Probes))
 			return
 		}
 	}
@@ -123,7 +123,7 @@ func (c *circuit) checkReopens(probes []*probe) {
 		least := period * time.Duration(100-c.breaker.OpenJitterPercent) / 100
 		c.round.covers("a circuit had to open again")
 		if open := p.at.Sub(last.answers); open < least {
-			c.round.blame(p.call, "a server saw it %v after probe %d had failed; the circuit stays open for %v at least", open, last.depth, least)
+			c.round.doubt(p.call, "a server saw it %v after probe %d had failed; the circuit stays open for %v at least", open, last.depth, least)
 			return
 		}
 	}
@@ -153,7 +153,7 @@ func (c *circuit) checkRecovers() {
 	late := c.round.lag.during(failing, last)
 	if len(ends) < c.breaker.SuccessesToClose {
 		if left := last.Sub(failing); left > longest+300*time.Millisecond+late {
-			c.round.violation("%d calls succeeded in %v since all servers were back; the circuit stays open for %v at most", len(ends), left, longest)
+			c.round.suspicion("%d calls succeeded in %v since all servers were back; the circuit stays open for %v at most", len(ends), left, longest)
 		}
 		return
 	}
@@ -161,7 +161,7 @@ func (c *circuit) checkRecovers() {
 	c.round.covers("a circuit had to close")
 	for _, a := range c.calls {
 		if a.reason == "circuit_open" && a.begun.After(closed) {
-			c.round.blame(a, "it was rejected %v after the circuit must have closed", a.begun.Sub(closed))
+			c.round.doubt(a, "it was rejected %v after the circuit must have closed", a.begun.Sub(closed))
 			return
 		}
 	}

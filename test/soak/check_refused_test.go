@@ -61,7 +61,7 @@ func (r *round) checkRefusedByRate(l *policy.RateLimit, calls []*account) {
 			r.covers("a refusal by a rate had to have a cause")
 		}
 		if a.reason == "rate_limited" && a.sends == 1 && !emptied(l, a, begun, until) {
-			r.blame(a, "the limit of %d in %v, burst %d, waits of %v, refused it and was not used up", l.Requests, l.Per, l.Burst, l.MaxWait)
+			r.doubt(a, "the limit of %d in %v, burst %d, waits of %v, refused it and was not used up", l.Requests, l.Per, l.Burst, l.MaxWait)
 			return
 		}
 	}
@@ -107,7 +107,7 @@ func (r *round) checkRefusedPlaces(l *policy.Concurrency, calls []*account) {
 			}
 		}
 		if others < need {
-			r.blame(a, "the limit of %d calls at once and %d that wait refused it, and at most %d others were there", need, l.MaxQueued, others)
+			r.doubt(a, "the limit of %d calls at once and %d that wait refused it, and at most %d others were there", need, l.MaxQueued, others)
 			return
 		}
 	}

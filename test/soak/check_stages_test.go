@@ -59,7 +59,7 @@ func (r *round) checkDials() {
 		}
 		r.covers("connecting had to end")
 		if took, slack := d.to.Sub(d.from), r.slack(d.from, d.to); took > longest+slack {
-			r.violation("connecting went on for %v, it is to for %v, and may be late by %v", took, longest, slack)
+			r.suspicion("connecting went on for %v, it is to for %v, and may be late by %v", took, longest, slack)
 		}
 	}
 }
@@ -85,29 +85,32 @@ func (r *round) checkStages(a *account, t *policy.Timeouts) {
 	mustWrite := write > 0 && a.carried() > 2*windowSize && p.step.deaf > write+slack
 	switch {
 	case a.reason == "per_try_timeout" && !mayWrite:
-		r.blame(a, "it was given up, and its server did not read for %v, it has %v", deaf, write)
+		r.doubt(a, "it was given up, and its server did not read for %v, it has %v", deaf, write)
 	case mustWrite && deaf > write+slack && a.reason != "per_try_timeout":
-		r.blame(a, "its server did not read for %v, and it was not given up after %v", deaf, write)
+		r.doubt(a, "its server did not read for %v, and it was not given up after %v", deaf, write)
 	case mustWrite && a.reason == "per_try_timeout":
 		r.covers("a request had to be given up")
 		r.checkWhen(a, "the request", a.head.Sub(a.begun), write, write+slack) // it made progress until the buffers on the way were full
 	case a.reason != "":
 	case read > 0 && stall > read+slack:
 		if r.covers("a response had to be given up"); a.whole {
-			r.blame(a, "its response stopped for %v, and was not given up after %v", stall, read)
+			r.doubt(a, "its response stopped for %v, and was not given up after %v", stall, read)
 		}
 		r.checkWhen(a, "the response", a.ended.Sub(p.stalled), read, slack)
 	case (read == 0 || stall+slack < read) && !mayWrite:
 		if r.covers("a response had to be waited for"); !a.whole {
-			r.blame(a, "its response stopped for %v, and was given up, which is to be after %v: %v", stall, read, a.err)
+			r.doubt(a, "its response stopped for %v, and was given up, which is to be after %v: %v", stall, read, a.err)
 		}
 	}
 }
 
 // checkWhen: what was given up was so after the time that it had.
 func (r *round) checkWhen(a *account, what string, took, limit, slack time.Duration) {
-	if took < limit || took > limit+slack {
-		r.blame(a, "%s was given up after %v, it has %v, and may be late by %v", what, took, limit, slack)
+	if took < limit {
+		r.blame(a, "%s was given up after %v, it has %v", what, took, limit)
+	}
+	if took > limit+slack {
+		r.doubt(a, "%s was given up after %v, it has %v, and may be late by %v", what, took, limit, slack)
 	}
 }
 
@@ -118,6 +121,6 @@ func (r *round) checkMaxDuration(a *account, most, slack time.Duration) {
 		r.covers("an exchange had to end")
 		r.checkWhen(a, "the exchange", took, most, slack)
 	} else if took > most+slack {
-		r.blame(a, "the exchange went on for %v, it is to for %v", took, most)
+		r.doubt(a, "the exchange went on for %v, it is to for %v", took, most)
 	}
 }

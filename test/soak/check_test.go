@@ -142,7 +142,7 @@ func (r *round) checkAttempts(a *account, may []*version) {
 			good = p.clean() && p.step.message()
 		}
 		if good && r.inTime(p, may) && !hedged {
-			r.blame(a, "servers saw another attempt after attempt %d was answered %d", p.attempt, p.step.status)
+			r.blameUnless(slices.ContainsFunc(may, limitsAttempts), a, "servers saw another attempt after attempt %d was answered %d", p.attempt, p.step.status)
 		}
 	}
 }
@@ -180,7 +180,7 @@ func (r *round) inTime(p *receipt, may []*version) bool {
 func (r *round) checkAnswer(a *account, may []*version) {
 	if a.reason == "" {
 		if a.err != nil && a.ended.Sub(a.begun) >= patience {
-			r.blame(a, "no end after %v", patience)
+			r.doubt(a, "no end after %v", patience)
 		}
 		return
 	}
@@ -211,7 +211,7 @@ func (r *round) checkAnswer(a *account, may []*version) {
 			break
 		}
 		if p.clean() && p.step.size == 0 && len(a.receipts) > 1 && a.reason == "reset" && r.inTime(p, may) {
-			r.blame(a, "the agent answered %q, though attempt %d was answered %d", a.reason, p.attempt, p.step.status)
+			r.blameUnless(slices.ContainsFunc(may, limitsAttempts), a, "the agent answered %q, though attempt %d was answered %d", a.reason, p.attempt, p.step.status)
 		}
 	}
 }

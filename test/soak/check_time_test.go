@@ -43,6 +43,11 @@ func shortestLimit(t *policy.Timeouts) time.Duration {
 	return attemptLimit(t)
 }
 
+// limitsAttempts reports whether a policy has attempts end by themselves, after which others may follow.
+func limitsAttempts(v *version) bool {
+	return shortestLimit(&v.settings.Timeouts) > 0
+}
+
 // shorter is the shorter of two limits, of which 0 is none.
 func shorter(a, b time.Duration) time.Duration {
 	if a == 0 || b == 0 {
@@ -66,7 +71,7 @@ func (r *round) checkDeadline(a *account, may []*version) {
 		r.covers("a deadline had to end a call")
 	}
 	if took > longest+tolerance+late {
-		r.blame(a, "its answer or its end (%d %s) came %v after its head, the deadline is %v, the machine was late by %v", a.status, a.reason, took, longest, late)
+		r.doubt(a, "its answer or its end (%d %s) came %v after its head, the deadline is %v, the machine was late by %v", a.status, a.reason, took, longest, late)
 	}
 }
 
@@ -110,7 +115,7 @@ func (r *round) checkAttemptTime(a *account, may []*version) {
 		took, late := p.answers.Sub(p.read), r.lag.during(p.read, p.answers)
 		r.covers("an attempt had to be in time")
 		if took > longest+tolerance+late {
-			r.blame(a, "attempt %d was answered %v after its request, attempts have %v, the machine was late by %v", p.attempt, took, longest, late)
+			r.doubt(a, "attempt %d was answered %v after its request, attempts have %v, the machine was late by %v", p.attempt, took, longest, late)
 		}
 	}
 }

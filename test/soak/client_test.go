@@ -115,7 +115,7 @@ func (c *client) call(a *account) {
 	if a.size > 0 {
 		q.Body, q.ContentLength = io.NopCloser(&bodyReader{a: a, pause: c.rng.IntN(10) == 0 && !c.round.narrow()}), int64(a.size)
 		if c.rng.IntN(3) == 0 {
-			q.ContentLength = -1
+			q.ContentLength, a.chunked = -1, !a.http2
 		}
 	}
 	if a.rpc {

@@ -126,7 +126,7 @@ func (r *round) checkCluster() {
 				continue
 			}
 			if r.covers("a circuit of the cluster had to let a well node's call pass"); a.reason == "circuit_open" || a.backup && len(a.receipts) == 0 {
-				r.blame(a, "it was rejected, and all calls of its node succeed")
+				r.doubt(a, "it was rejected, and all calls of its node succeed")
 				return
 			}
 		}
@@ -146,7 +146,7 @@ func (r *round) checkCluster() {
 	}
 	if r.sawOutage() {
 		if r.covers("the cluster had to open a circuit"); len(r.cluster.open) == 0 {
-			r.violation("all servers failed for %v, and the cluster has opened no circuit", r.outage.to.Sub(r.outage.from))
+			r.suspicion("all servers failed for %v, and the cluster has opened no circuit", r.outage.to.Sub(r.outage.from))
 		}
 	}
 }

@@ -38,8 +38,31 @@ func (a *account) String() string {
 	return b.String()
 }
 
-// blame notes a violation by a call, with the policies that may have governed it.
+// blame notes a violation by a call, with the policies that may have governed it. Of a call whose client has left it is not known which these are: the agent
+// may have read it later, which is a suspicion.
 func (r *round) blame(a *account, format string, args ...any) {
+	if a.abandoned() {
+		r.suspicion("%s", r.describe(a, format, args...))
+		return
+	}
+	r.violation("%s", r.describe(a, format, args...))
+}
+
+// doubt notes a suspicion about a call, with the policies that may have governed it.
+func (r *round) doubt(a *account, format string, args ...any) {
+	r.suspicion("%s", r.describe(a, format, args...))
+}
+
+// blameUnless is blame, or doubt if what was seen depends on time.
+func (r *round) blameUnless(timed bool, a *account, format string, args ...any) {
+	if timed {
+		r.doubt(a, format, args...)
+		return
+	}
+	r.blame(a, format, args...)
+}
+
+func (r *round) describe(a *account, format string, args ...any) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, format, args...)
 	fmt.Fprintf(&b, "\n\t%v", a)
@@ -47,11 +70,11 @@ func (r *round) blame(a *account, format string, args ...any) {
 		s := &v.settings
 		fmt.Fprintf(&b, "\n\tpolicy, in force after %v: timeouts %+v, retry %+v, pool %+v", since(a.begun, v.from), s.Timeouts, s.Retry, s.Pool)
 	}
-	r.violation("%s", b.String())
+	return b.String()
 }
 
-// blameAll notes a violation by several calls together, with when policies were edited.
-func (r *round) blameAll(calls map[*account]bool, format string, args ...any) {
+// describeAll is what is known of several calls together, with when policies were edited.
+func (r *round) describeAll(calls map[*account]bool, format string, args ...any) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, format, args...)
 	first := r.accounts[0].begun
@@ -61,7 +84,7 @@ func (r *round) blameAll(calls map[*account]bool, format string, args ...any) {
 	for _, v := range r.versions {
 		fmt.Fprintf(&b, "\n\tpolicy, in force after %v", since(first, v.from))
 	}
-	r.violation("%s", b.String())
+	return b.String()
 }
 
 // since is the time between two moments, or 0 where the later one is not known.

@@ -8,6 +8,9 @@
 // timeouts of every stage, retries and hedges of which all is known, connections that are passed through. A soak counts what its checks had something to say about (tally_test.go), and one that
 // lasts 45 s or longer fails if one of them had not: a check that was never exercised has not passed.
 //
+// What no machine is too busy for fails the soak whenever it is seen: wrong bytes, an attempt too many, a limit or a budget exceeded, a wrong answer. What a machine that stops for
+// a while can look like, such as an answer that comes late, is a suspicion: its round is played again, and what does not come again is printed (violations_test.go).
+//
 // Clients and servers are those of the standard library, and each keeps an account of its own. Once the round is over the accounts are compared:
 // the checker knows the policies and the accounts, and nothing of how the proxy works.
 //

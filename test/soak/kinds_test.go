@@ -30,12 +30,18 @@ const (
 	kindCount
 )
 
-// seedOf makes a seed that of a round of a kind.
-func seedOf(seed uint64, k kind) uint64 {
-	return seed - seed%uint64(kindCount) + uint64(k)
+// variants is in how many variants there are rounds of each kind: what some checks need to have something to check is not left to chance in one of them.
+const variants = 4
+
+// seedOf makes a seed that of a round of a kind, in a variant.
+func seedOf(seed uint64, k kind, variant int) uint64 {
+	const all = uint64(kindCount) * variants
+	return seed - seed%all + uint64(variant)*uint64(kindCount) + uint64(k)
 }
 
 func kindOf(seed uint64) kind { return kind(seed % uint64(kindCount)) }
+
+func variantOf(seed uint64) int { return int(seed / uint64(kindCount) % variants) }
 
 // steady reports whether the agent stays the same in the whole round, so that what it counts does.
 func (k kind) steady() bool { return k == kindEndpoints || k >= kindOutage }
@@ -58,7 +64,8 @@ type fixed struct {
 	sick bool
 }
 
-func drawFixed(rng *rand.Rand, k kind) (f fixed) {
+func drawFixed(rng *rand.Rand, seed uint64) (f fixed) {
+	k, variant := kindOf(seed), variantOf(seed)
 	f.kind = k
 	switch k {
 	case kindOpaque:
@@ -74,11 +81,17 @@ func drawFixed(rng *rand.Rand, k kind) (f fixed) {
 		}
 	case kindCircuit, kindWindow, kindEndpoints, kindOutage, kindCluster:
 		f.breaker = drawBreaker(rng, k)
-		f.ill, f.sick = k == kindEndpoints, k == kindCluster && rng.IntN(3) == 0
+		f.ill, f.sick = k == kindEndpoints, k == kindCluster && variant%2 == 1
+		if variant == 0 && (k == kindCircuit || k == kindCluster) { // it opens with each failure
+			f.breaker.ConsecutiveFailures, f.breaker.Probes = 1, 1
+		}
 	case kindRate, kindSharedRate:
 		f.drawRate(rng)
 	case kindConcurrency:
 		f.drawConcurrency(rng)
+		if variant == 0 { // fewer places than clients
+			f.concurrency.Max, f.concurrency.Adaptive, f.concurrency.Scope = 1+rng.IntN(2), nil, policy.ShareNode
+		}
 	}
 	return f
 }

@@ -162,9 +162,9 @@ func (r *round) checkPassedEnd(a *account, t *policy.Timeouts) {
 	slack := r.slack(a.begun, a.ended)
 	switch {
 	case a.whole && bound > 0 && took > bound+slack:
-		r.blame(a, "it lasted %v, and is to for %v", took, bound)
+		r.doubt(a, "it lasted %v, and is to for %v", took, bound)
 	case a.whole && t.Idle > 0 && silent > t.Idle+slack && took > silent:
-		r.blame(a, "nothing was said for %v, and it was not ended after %v", silent, t.Idle)
+		r.doubt(a, "nothing was said for %v, and it was not ended after %v", silent, t.Idle)
 	case a.whole:
 		r.covers("a connection was passed through")
 	case (bound == 0 || took < bound) && (t.Idle == 0 || took < t.Idle):
@@ -172,7 +172,7 @@ func (r *round) checkPassedEnd(a *account, t *policy.Timeouts) {
 	default:
 		r.covers("a connection had to end")
 		if limit := max(bound, silent+t.Idle); bound > 0 && took > bound+slack || bound == 0 && took > limit+slack {
-			r.blame(a, "it ended after %v: %v", took, a.err)
+			r.doubt(a, "it ended after %v: %v", took, a.err)
 		}
 	}
 }

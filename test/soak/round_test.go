@@ -2,12 +2,12 @@ package soak
 
 import (
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,7 +56,7 @@ const lasts = 2500 * time.Millisecond
 // play plays a round.
 func play(t *testing.T, seed uint64) *round {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	r := &round{seed: seed, fixed: drawFixed(rng, kindOf(seed)), lag: watchLag()}
+	r := &round{seed: seed, fixed: drawFixed(rng, seed), lag: watchLag()}
 	r.calm = r.fixed.kind == kindCalm || rng.IntN(4) == 0 && r.fixed.kind != kindAny && !r.fixed.kind.sound()
 	defer r.lag.stop()
 	r.trust = drawTrust(t, rng, r.fixed.kind)
@@ -128,15 +128,23 @@ func (r *round) install() {
 // breaks reports whether connections break, or cannot be made, for no reason that an attempt has.
 func (r *round) breaks() bool { return !r.calm && r.fixed.breaker == nil && !r.fixed.kind.sound() }
 
-// refusing returns an address where nobody listens.
+// refusing returns an address where nobody listens. A socket has it until the test ends: else a server of another round might get it.
 func refusing(t *testing.T) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort()
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	at, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := at.(*syscall.SockaddrInet4)
+	return netip.AddrPortFrom(netip.AddrFrom4(bound.Addr), uint16(bound.Port))
 }
 
 // choose draws which endpoints the destination has: at least one that serves.

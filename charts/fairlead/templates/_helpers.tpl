@@ -63,3 +63,11 @@ affinity:
 {{- $host := (urlParse .Values.agent.tracing.endpoint).host }}
 {{- regexFind ":[0-9]+$" $host | trimPrefix ":" }}
 {{- end }}
+
+{{/* The securityContext of a container that needs no rights on its node. */}}
+{{- define "fairlead.noRights" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}

@@ -17,7 +17,7 @@ is not accepted, its last good configuration stays in force.
 | | `ServiceNotFound` | False | A Service that is named does not exist. |
 | | `PortNotFound` | False | A Service has no port of that name or number. |
 | | `ReferenceNotFound` | False | A ConfigMap, Secret or ClusterTrustBundle that is named, or its key, does not exist. |
-| | `ReferenceForbidden` | False | The manager may not read what is named; the message says what permits it. See [security.md](security.md#what-policies-refer-to). |
+| | `ReferenceForbidden` | False | The manager may not read what is named; the message says what permits it. See [security.md](../security.md#what-policies-refer-to). |
 | | `InvalidCABundle` | False | A CA bundle holds no usable certificate, or none that is still valid. |
 | | `InvalidCertificate` | False | A client certificate is not usable: it has expired, or its key does not match. |
 | | `InvalidCredentials` | False | A user's name or password is not usable. |
@@ -27,7 +27,7 @@ is not accepted, its last good configuration stays in force.
 | | `WaitingForNodes` | False | Some nodes have not answered yet. |
 | | `NodesDisconnected` | False | Some nodes' agents are not connected. |
 | | `RefusedByNodes` | False | Some nodes' agents refused it; `status.nodes.failures` says why. |
-| | `RollingOut` | False | A [rollout](rollout.md) has yet to bring it to all nodes. |
+| | `RollingOut` | False | A [rollout](../guides/rollout.md) has yet to bring it to all nodes. |
 | | `RolledBack` | False | The rollout was taken back, and the generation before is in force on all nodes; the message says why. |
 | | `NotAccepted` | False | The policy is not accepted. |
 | `Ready` | `Ready` | True | Accepted and in force. Otherwise the reason is that of the condition that is missing. |
@@ -38,17 +38,17 @@ is not accepted, its last good configuration stays in force.
 | `PartiallyEnforced` | `Encrypted` | True | Calls are encrypted by the pod, so what happens inside cannot be seen; `tls.mode` Originate or Intercept can change that. |
 | | `OpaqueProtocol` | True | The protocol has no requests to tell apart. |
 | | `QUICSeen` | True | Pods call over QUIC (UDP port 443), which passes by; it may be calls of this destination. |
-| | `TLSNotTrusted` | True | Pods whose TLS is to be intercepted do not trust the egress CA: they end their handshakes, or are passed through after `tls.passthroughAfter` of them; see [tls.md](tls.md). |
+| | `TLSNotTrusted` | True | Pods whose TLS is to be intercepted do not trust the egress CA: they end their handshakes, or are passed through after `tls.passthroughAfter` of them; see [tls.md](../guides/tls.md). |
 | | `TLSNoIssuer` | True | A node has no valid issuer of certificates, so TLS that is to be intercepted is passed through there. |
-| | `NoTraceExporter` | True | Calls are to be traced, and the agents of some nodes have nowhere to send spans, so nothing is traced there; see [tracing.md](tracing.md). |
-| | `ServiceAffinity` | True | The Service has a `sessionAffinity`, so each pod keeps its endpoint; see [which endpoint](operations.md#which-endpoint-of-a-service-a-call-goes-to). |
+| | `NoTraceExporter` | True | Calls are to be traced, and the agents of some nodes have nowhere to send spans, so nothing is traced there; see [tracing.md](../guides/tracing.md). |
+| | `ServiceAffinity` | True | The Service has a `sessionAffinity`, so each pod keeps its endpoint; see [which endpoint](../operations/README.md#which-endpoint-of-a-service-a-call-goes-to). |
 | | `OlderAgents` | True | The agents of some nodes are older than the manager and do not know a field that the policy uses; the message says how many nodes, and which field. Upgrade the agents. |
-| | `NotInDryRun` | True | The mode is DryRun, and what the field would do cannot be known; see [dry-run.md](dry-run.md#what-a-dry-run-cannot-know). |
+| | `NotInDryRun` | True | The mode is DryRun, and what the field would do cannot be known; see [dry-run.md](../guides/dry-run.md#what-a-dry-run-cannot-know). |
 | | `HostNetwork` | True | Some selected pods are on the host's network. |
 | | `NotCaptured` | True | The calls of some selected pods could not be captured; they go directly. |
 | | `Several` | True | Several of these; the message and `status.destinations` list them by field. |
-| `BreakerForced` | `ForcedOpen` | True | The policy's annotation has circuit breakers reject every call until a time; see [breakers.md](breakers.md#by-hand). |
+| `BreakerForced` | `ForcedOpen` | True | The policy's annotation has circuit breakers reject every call until a time; see [breakers.md](../guides/breakers.md#by-hand). |
 | | `ForcedClosed` | True | The policy's annotation keeps circuit breakers from opening until a time. |
-| `FaultsActive` | `FaultsInjected` | True | The policy injects faults until a time, which the message says; see [fault-injection.md](fault-injection.md). |
-| `DryRun` | `DryRunMode` | True | The mode is DryRun: calls pass through unchanged. The message says what would have been done within the last minute; see [dry-run.md](dry-run.md). |
+| `FaultsActive` | `FaultsInjected` | True | The policy injects faults until a time, which the message says; see [fault-injection.md](../guides/fault-injection.md). |
+| `DryRun` | `DryRunMode` | True | The mode is DryRun: calls pass through unchanged. The message says what would have been done within the last minute; see [dry-run.md](../guides/dry-run.md). |
 {{ end -}}

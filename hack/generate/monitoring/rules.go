@@ -22,7 +22,7 @@ type group struct {
 }
 
 // runbooks is the page with a section for each alert.
-const runbooks = "https://fairlead.dev/docs/runbooks.md"
+const runbooks = "https://fairlead.dev/docs/operations/runbooks.md"
 
 // The names of what is recorded.
 const (

@@ -4,5 +4,5 @@
 // socket, timer, goroutine, lock or clock, must not log or count, and must not assume that a goroutine belongs to a call:
 // HTTP/1.1's blocking driver, a multiplexing HTTP/2 driver and the simulator in the tests all drive the same machine.
 //
-// Rules that comments name by number, here and elsewhere, are those of docs/rules.md.
+// Rules that comments name by number, here and elsewhere, are those of docs/reference/rules.md.
 package call

@@ -11,16 +11,16 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// promisedAnswers reads the table of the agent's own answers from docs/grpc.md: the statuses that are named for each reason.
+// promisedAnswers reads the table of the agent's own answers from docs/guides/grpc.md: the statuses that are named for each reason.
 func promisedAnswers(t *testing.T) map[string][]string {
 	t.Helper()
-	page, err := os.ReadFile("../../../docs/grpc.md")
+	page, err := os.ReadFile("../../../docs/guides/grpc.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, section, found := strings.Cut(string(page), "\n## The agent's own answers\n")
 	if !found {
-		t.Fatal("docs/grpc.md has no section on the agent's own answers")
+		t.Fatal("docs/guides/grpc.md has no section on the agent's own answers")
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	answers := map[string][]string{}
@@ -47,7 +47,7 @@ func statusName(status int) string {
 	return fmt.Sprintf("%d `%s`", status, name.String())
 }
 
-// docs/grpc.md says of every reason which status calls are answered, and of no other.
+// docs/guides/grpc.md says of every reason which status calls are answered, and of no other.
 func TestRule26_TheAnswersToGRPCAreWrittenDown(t *testing.T) {
 	promised := promisedAnswers(t)
 	reasons := map[string]bool{}
@@ -58,12 +58,12 @@ func TestRule26_TheAnswersToGRPCAreWrittenDown(t *testing.T) {
 		reasons[k.Reason()] = true
 		want := statusName(k.GRPCStatus())
 		if !slices.ContainsFunc(promised[k.Reason()], func(cell string) bool { return strings.Contains(cell, want) }) {
-			t.Errorf("docs/grpc.md says of %s %q; a call that ends with %v is answered %s", k.Reason(), promised[k.Reason()], k, want)
+			t.Errorf("docs/guides/grpc.md says of %s %q; a call that ends with %v is answered %s", k.Reason(), promised[k.Reason()], k, want)
 		}
 	}
 	for reason := range promised {
 		if !reasons[reason] {
-			t.Errorf("docs/grpc.md has a reason %s that no call ends with", reason)
+			t.Errorf("docs/guides/grpc.md has a reason %s that no call ends with", reason)
 		}
 	}
 }

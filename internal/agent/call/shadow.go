@@ -35,10 +35,9 @@ func (c *Call) beginShadow(now time.Time, a Action, p *Plan, r Request) {
 	s.open(now, p, r)
 	b, passed := s.passGates(now)
 	switch {
-	case passed && c.phase != entering:
-		c.compareEntry(now, a)
-	case passed: // waits with the call
+	case passed:
 		s.until, s.parked = never, false
+		c.compareEntry(now, a)
 	case s.phase == entering && c.phase == entering:
 		c.lose(now) // both wait, each at a gate of its own: a shadow cannot
 	default:
@@ -46,12 +45,13 @@ func (c *Call) beginShadow(now time.Time, a Action, p *Plan, r Request) {
 	}
 }
 
-// compareEntry compares what becomes of the call at its gates with what becomes of the shadow, which has passed its own.
+// compareEntry compares what becomes of the call at its gates with what becomes of the shadow, which has passed its own. It waits with the call at a gate
+// that decides for both, and would not wait at another.
 func (c *Call) compareEntry(now time.Time, a Action) {
 	s := c.shadow
 	switch {
 	case !c.shadowed: // lost meanwhile
-	case c.phase == entering:
+	case c.phase == entering && s.own.Alike.Gates&(1<<c.gates) != 0:
 	case c.decidedForBoth():
 		c.lose(now)
 	case c.Ended() && c.last == Deadline:

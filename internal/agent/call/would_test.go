@@ -54,6 +54,14 @@ func opensAtOnce(s *policy.Settings) {
 	s.Breaker.ConsecutiveFailures = 1
 }
 
+// waitsAndStarts has one call begin that waits at a gate, and is answered.
+func waitsAndStarts(r *rig) {
+	r.want(r.start(t0, Request{}), Park)
+	r.id = r.want(r.call.Woken(at(ms)), StartAttempt).Attempt
+	r.placed(at(ms))
+	r.want(r.respond(2*ms, 200), Forward)
+}
+
 // gateOf makes a gate that answers so.
 func gateOf(answers ...resilience.Entry) []Gate { return []Gate{&fakeGate{answers: answers}} }
 
@@ -85,7 +93,19 @@ var wouldCases = map[string]wouldCase{
 			r.want(r.start(t0, Request{}), Park)
 			r.want(r.call.Woken(at(ms)), Reject)
 		},
-		want: WouldLetIn, after: ms,
+		want: WouldLetIn,
+	},
+	"no queue before it starts": {
+		plans: func(p, _ *Plan) { p.Gates = gateOf(parks(time.Second), resilience.Entry{}) },
+		calls: waitsAndStarts,
+		want:  WouldLetIn,
+	},
+	"the same queue": {
+		plans: func(p, w *Plan) {
+			p.Gates, w.Alike.Gates = gateOf(parks(time.Second), resilience.Entry{}), 1
+		},
+		calls: waitsAndStarts,
+		want:  WouldSame,
 	},
 	"no open breaker": {is: allOf(noRetries, opensAtOnce), would: noRetries, calls: afterFailure(refusedCall), want: WouldLetIn},
 	"something else":  {plans: func(p, _ *Plan) { p.Fallback = fallsBackAlways }, is: noRetries, would: noRetries, calls: answered(ms, 503), want: WouldDiffer, after: ms},

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"net/netip"
 	"time"
 
 	"fairlead.dev/fairlead/internal/agent/capture/intent"
@@ -33,6 +34,7 @@ type findings struct {
 	foreign   []string
 	older     map[policy.ID]int
 	olderAll  int
+	olderTo   []netip.AddrPort // some of where they go, each once, sorted
 	rewritten bool
 	quic      bool // some calls were made over QUIC
 }
@@ -80,7 +82,7 @@ func (p *podCapture) inspect(g goal) {
 		return
 	}
 	if older, err := p.older(g.spec.Redirect); err == nil {
-		i.findings.olderAll, i.findings.older = len(older), g.spec.attribute(older)
+		i.findings.olderAll, i.findings.older, i.findings.olderTo = len(older), g.spec.attribute(older), someOf(older)
 		i.recount = now.Add(never)
 	}
 	if i.findings.olderAll > 0 {

@@ -8,8 +8,11 @@ import (
 )
 
 const (
-	// evaluateEvery is after how many more connections the load is evaluated without waiting for the next loadInterval.
+	// evaluateEvery is after how many more connections the load is evaluated without waiting for the next loadInterval, at most. Where there is little
+	// memory it is after as many as may take a hundredth of it: from shedAt on those still come that the kernel had accepted, up to 4,096 for a pod.
 	evaluateEvery = 1024
+	// connectionTakes is about how many bytes a connection takes on which a request has begun, with what the kernel holds for it.
+	connectionTakes = 32 << 10
 	// Percents of the memory that the agent may use. New connections of the pods that have the most go direct from shedAt on until there is less
 	// than resumeBelow, and the garbage collector, which works the harder the closer it gets to its own limit, is given less than both. Where that
 	// does not help, those of all pods go direct from shedAllAt on; and from cutAt on the pods that have the most lose some: an agent that is killed
@@ -36,24 +39,28 @@ type load struct {
 	// atomic
 	connections atomic.Int64 // captured ones
 	dialled     atomic.Int64
+	every       atomic.Int64          // after how many more the load is evaluated
 	shedding    atomic.Pointer[error] // why some pod's new connections go direct or are refused
 	all         atomic.Pointer[error] // why those of all pods go direct
 
-	// used by evaluate alone
+	// used by evaluate and cutsAt alone
 	connectionsShort, memoryShort bool
+	cut                           time.Time // when connections were last cut
 }
 
 // newLoad allows so many connections and the memory.
 func newLoad(limit int64, memory Memory, wake func()) *load {
 	start := time.Now()
-	return &load{limit: limit, memory: memory, wake: wake,
+	l := &load{limit: limit, memory: memory, wake: wake,
 		exhaustion: exhaustion{sinceStart: func() time.Duration { return time.Since(start) }, spare: spareDescriptors}}
+	l.every.Store(evaluateEvery)
+	return l
 }
 
 // add counts a captured connection of a pod, remove uncounts it.
 func (l *load) add(p *podLoad) {
 	p.captured.Add(1)
-	if n := l.connections.Add(1); n == l.limit+1 || n%evaluateEvery == 0 {
+	if n := l.connections.Add(1); n == l.limit+1 || n%l.every.Load() == 0 {
 		l.wake()
 	}
 }
@@ -153,6 +160,16 @@ func (l *load) judge(weights []int64) verdict {
 	return v
 }
 
+// cutsAt reports whether connections are cut at a time when there are to be fewer: once in a loadInterval, however often the load is evaluated, since what
+// they have taken is given back when the garbage collector has been through.
+func (l *load) cutsAt(now time.Time) bool {
+	if now.Sub(l.cut) < loadInterval {
+		return false
+	}
+	l.cut = now
+	return true
+}
+
 // memoryUsed is how much of its memory the agent uses, in percent; 0 if there is no limit.
 func (l *load) memoryUsed() (percent, limit int64) {
 	if l.memory == nil {
@@ -162,6 +179,7 @@ func (l *load) memoryUsed() (percent, limit int64) {
 	if !limited {
 		return 0, 0
 	}
+	l.every.Store(min(max(limit/100/connectionTakes, 1), evaluateEvery))
 	return used * 100 / max(limit, 1), limit
 }
 

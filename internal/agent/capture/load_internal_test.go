@@ -119,3 +119,31 @@ func TestManyConnectionsAreEvaluatedWithoutWaiting(t *testing.T) {
 		t.Errorf("woken %d times over %d connections", wakes, 10*evaluateEvery)
 	}
 }
+
+// TestLittleMemoryIsLookedAtMoreOften: a thousand connections may take what is left of it.
+func TestLittleMemoryIsLookedAtMoreOften(t *testing.T) {
+	for limit, every := range map[int64]int64{1 << 20: 1, 160 << 20: 51, 512 << 20: 163, 64 << 30: evaluateEvery} {
+		wakes := int64(0)
+		l := newLoad(1<<40, &fakeMemory{limit: limit, limited: true}, func() { wakes++ })
+		evaluate(l)
+		for range 10 * every {
+			l.add(&podLoad{})
+		}
+		if wakes != 10 {
+			t.Errorf("of %d MiB: woken %d times over %d connections, want 10 times", limit>>20, wakes, 10*every)
+		}
+	}
+}
+
+// TestCutsComeOnceInAnInterval, however often the load is evaluated.
+func TestCutsComeOnceInAnInterval(t *testing.T) {
+	l, start, cuts := newLoad(100, nil, func() {}), time.Now(), 0
+	for i := range 100 {
+		if l.cutsAt(start.Add(time.Duration(i) * loadInterval / 25)) {
+			cuts++
+		}
+	}
+	if cuts != 4 {
+		t.Errorf("%d cuts in 4 intervals", cuts)
+	}
+}

@@ -24,6 +24,7 @@ type Manager struct {
 	mechanism   mechanism.Interface
 	heartbeat   *heartbeat
 	woken       chan struct{}
+	heavier     chan struct{} // the load is to be looked at
 	kernelSlots chan struct{}
 	load        *load
 
@@ -53,9 +54,9 @@ func New(o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{options: o, woken: make(chan struct{}, 1), kernelSlots: make(chan struct{}, maxKernelSlots),
+	m := &Manager{options: o, woken: make(chan struct{}, 1), heavier: make(chan struct{}, 1), kernelSlots: make(chan struct{}, maxKernelSlots),
 		captures: make(map[string]*podCapture), former: make(map[*podCapture]struct{}), progress: make(chan struct{})}
-	m.load = newLoad(o.MaxConnections, o.Memory, m.wake)
+	m.load = newLoad(o.MaxConnections, o.Memory, func() { signal(m.heavier) })
 	m.mechanism, err = o.Mechanism(mechanism.Settings{Agent: strings.ToLower(rand.Text()), Mark: o.Mark, Lease: o.Lease})
 	if err != nil {
 		return nil, fmt.Errorf("capture: %w", err)
@@ -122,6 +123,9 @@ func (m *Manager) Run(ctx context.Context) error {
 			return m.stop()
 		case <-m.woken:
 		case <-m.options.Sandboxes.Changed():
+		case <-m.heavier:
+			m.applyLoad()
+			continue
 		case <-tick.C:
 			m.applyLoad()
 			continue
@@ -131,9 +135,12 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 }
 
-func (m *Manager) wake() {
+func (m *Manager) wake() { signal(m.woken) }
+
+// signal wakes who receives from c, which has room for one, and never blocks.
+func signal(c chan<- struct{}) {
 	select {
-	case m.woken <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -159,7 +166,7 @@ func (m *Manager) applyLoad() {
 	for _, p := range changed {
 		owners[p].wake()
 	}
-	if v.cut {
+	if v.cut && m.load.cutsAt(time.Now()) {
 		m.cutHeaviest(captures)
 	}
 }

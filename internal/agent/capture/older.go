@@ -2,6 +2,7 @@ package capture
 
 import (
 	"net/netip"
+	"slices"
 
 	"fairlead.dev/fairlead/internal/agent/capture/intent"
 	"fairlead.dev/fairlead/internal/agent/capture/netns"
@@ -43,6 +44,17 @@ func olderConnections(ns *netns.Namespace, mark uint32, ipv6 bool, r intent.Redi
 		}
 	}
 	return older, err
+}
+
+// maxOlderTo is how many destinations of older connections are named.
+const maxOlderTo = 4
+
+// someOf returns some of the destinations, each once, sorted.
+func someOf(destinations []netip.AddrPort) []netip.AddrPort {
+	all := slices.Clone(destinations)
+	slices.SortFunc(all, netip.AddrPort.Compare)
+	all = slices.Compact(all)
+	return slices.Clip(all[:min(len(all), maxOlderTo)])
 }
 
 // attribute counts connections by the policies that they would come under, by their destinations.

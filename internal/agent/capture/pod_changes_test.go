@@ -180,6 +180,13 @@ func testConnectionsOlderThanTheirPolicyAreCounted(t *testing.T, k kernel) {
 	if got := b.Older(); got[first] != 4 || got[second] != 1 || len(got) != 2 {
 		t.Errorf("by policy %v, want 4 and 1", got)
 	}
+	var to []string
+	for _, a := range b.Wanted()[0].OlderTo { // each once
+		to = append(to, a.String())
+	}
+	if want := []string{"10.99.0.1:80", "10.99.0.1:81", "10.99.0.1:82", "[fd99::1]:80"}; !slices.Equal(to, want) {
+		t.Errorf("they go to %v, want %v", to, want)
+	}
 	for _, c := range older[:4] {
 		_ = c.Close()
 	}

@@ -70,12 +70,7 @@ func (p *podCapture) connectionsIdle() {
 	}
 }
 
-func (p *podCapture) wake() {
-	select {
-	case p.woken <- struct{}{}:
-	default:
-	}
-}
+func (p *podCapture) wake() { signal(p.woken) }
 
 // run works towards the goal until there is nothing left to do for the sandbox.
 func (p *podCapture) run() {

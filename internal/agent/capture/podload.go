@@ -67,7 +67,7 @@ func (l *load) dial(p *podLoad) error {
 		p.dialled.Add(-1)
 		return errShare
 	}
-	if all := l.dialled.Add(1); all%evaluateEvery == 0 || all+l.connections.Load() == descriptorsEach*l.limit+1 {
+	if all := l.dialled.Add(1); all%l.every.Load() == 0 || all+l.connections.Load() == descriptorsEach*l.limit+1 {
 		l.wake()
 	}
 	return nil

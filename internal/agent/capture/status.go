@@ -1,12 +1,17 @@
 package capture
 
-import "fairlead.dev/fairlead/internal/agent/capture/netns"
+import (
+	"time"
+
+	"fairlead.dev/fairlead/internal/agent/capture/netns"
+)
 
 // podStatus is how far the capture of a pod is.
 type podStatus struct {
 	reached    uint64 // the revision of the last goal that was tried; once more if it failed in a way that may pass
 	captured   bool
-	err        error // what is wrong, if anything
+	since      time.Time // when it was captured the last time
+	err        error     // what is wrong, if anything
 	port       uint16
 	ipv6       bool
 	id         netns.ID
@@ -25,6 +30,10 @@ func (p *podCapture) publishState(g goal, err error) {
 	}
 	p.mu.Lock()
 	before := p.status
+	next.since = before.since
+	if next.captured && !before.captured {
+		next.since = time.Now()
+	}
 	next.reached = before.reached // which may be ahead of g: what was asked for since may be the same
 	if !p.transient(err) {
 		next.reached = max(next.reached, g.revision)

@@ -72,6 +72,19 @@ func (i *Issuer) Valid(now time.Time) bool {
 	return true
 }
 
+// Validity returns from when until when it may be used: that is when its certificate and all above it are valid.
+func (i *Issuer) Validity() (notBefore, notAfter time.Time) {
+	for n, c := range i.certs {
+		if n == 0 || c.NotBefore.After(notBefore) {
+			notBefore = c.NotBefore
+		}
+		if n == 0 || c.NotAfter.Before(notAfter) {
+			notAfter = c.NotAfter
+		}
+	}
+	return notBefore, notAfter
+}
+
 // Config returns how a client in a pod is served that asks for a name and speaks an application protocol (an ALPN). Clients that cannot be served that
 // way are refused before they are sent anything, see tlslayer.Accept.
 //

@@ -180,3 +180,23 @@ func TestWhatIsNoIssuer(t *testing.T) {
 		}
 	}
 }
+
+// An issuer is good for as long as all its certificates are.
+func TestTheValidityIsThatOfTheWholeChain(t *testing.T) {
+	a := tlstest.New(t)
+	now := time.Now().Truncate(time.Second)
+	from, until := now.Add(-time.Minute), now.Add(time.Hour)
+	i := newIssuer(t, a.Issuer(func(c *x509.Certificate) { c.NotBefore, c.NotAfter = from, until }, "tax.example"))
+	if notBefore, notAfter := i.Validity(); !notBefore.Equal(from) || !notAfter.Equal(until) {
+		t.Errorf("it is valid from %s to %s, want %s to %s", notBefore, notAfter, from, until)
+	}
+	above := *i.certs[0]
+	above.NotBefore, above.NotAfter = from.Add(time.Second), until.Add(-time.Second)
+	i.certs = append(i.certs, &above)
+	if notBefore, notAfter := i.Validity(); !notBefore.Equal(above.NotBefore) || !notAfter.Equal(above.NotAfter) {
+		t.Errorf("with a certificate above it that is valid for less it is valid from %s to %s", notBefore, notAfter)
+	}
+	if i.Valid(until.Add(-time.Second)) || !i.Valid(now) {
+		t.Error("Valid says something else")
+	}
+}

@@ -1,4 +1,4 @@
-// Package nodetest runs what captures the calls of one pod and carries them, in tests that make network namespaces: an agent without the watch
+// Package nodetest runs what captures the calls of a few pods and carries them, in tests that make network namespaces: an agent without the watch
 // of the container runtime and without the manager. It is never linked into a binary.
 package nodetest
 
@@ -25,9 +25,11 @@ import (
 // Options configure an Agent. Host, Pod and NetNS are required.
 type Options struct {
 	Host *netns.Host
-	// Pod is the one pod of the node, and NetNS the path of its network namespace.
+	// Pod is a pod of the node, and NetNS the path of its network namespace.
 	Pod   pods.Ref
 	NetNS string
+	// Others are further pods of the node.
+	Others []pods.Sandbox
 	// Node is the node's name.
 	Node string
 	// Observer hears of calls, and Passed of connections that are passed through without being understood. Either may be nil.
@@ -35,9 +37,13 @@ type Options struct {
 	Passed   func(why proxy.Passed)
 	// Grace is how long a stop waits for connections to end.
 	Grace time.Duration
+	// Memory is what the agent may use of it; nil: only running out of it counts. MaxConnections is how many connections it serves at once; 0: as many as
+	// it has descriptors for.
+	Memory         capture.Memory
+	MaxConnections int64
 }
 
-// Agent captures the calls of one pod and carries them.
+// Agent captures the calls of the node's pods and carries them.
 type Agent struct {
 	// Routes holds the policies in force.
 	Routes  *routes.Table
@@ -59,8 +65,8 @@ func Start(t testing.TB, o Options) *Agent {
 	p, err := proxy.New(proxy.Options{Store: a.Routes, Events: events{t, o.Passed}})
 	check(t, err)
 	a.capture, err = capture.New(capture.Options{
-		Host: o.Host, Sandboxes: onePod{o.Pod, o.NetNS}, Handler: handler{p}, Listening: handler{p}.listening,
-		Log: slog.New(slog.DiscardHandler), Grace: o.Grace, Mechanism: nft.New,
+		Host: o.Host, Sandboxes: sandboxesOf(&o), Handler: handler{p}, Listening: handler{p}.listening,
+		Log: slog.New(slog.DiscardHandler), Grace: o.Grace, Mechanism: nft.New, Memory: o.Memory, MaxConnections: o.MaxConnections,
 	})
 	check(t, err)
 	a.run(t)
@@ -108,12 +114,15 @@ func (a *Agent) Install(t testing.TB, s *policy.Snapshot) {
 		t.Fatal(err)
 	}
 	if p := a.capture.Problems(); len(p) > 0 {
-		t.Fatalf("the pod is not captured: %+v", p)
+		t.Fatalf("a pod is not captured: %+v", p)
 	}
 }
 
-// Accepted is how many connections of the pod were captured.
-func (a *Agent) Accepted() int64 { return a.capture.Stats().Accepted }
+// Accepted is how many connections were captured.
+func (a *Agent) Accepted() int64 { return a.Stats().Accepted }
+
+// Stats counts what was captured.
+func (a *Agent) Stats() capture.Stats { return a.capture.Stats() }
 
 type handler struct{ proxy *proxy.Server }
 
@@ -123,18 +132,21 @@ func (h handler) ServeCaptured(pod capture.PodRef, conn *os.File, original netip
 
 func (h handler) listening(pod capture.PodRef) (turn, done func()) { return h.proxy.Listening(pod.UID) }
 
-// onePod says that the node has one pod, in the network namespace at the path.
-type onePod struct {
-	pod  pods.Ref
-	path string
+// sandboxes are the pods of the node by UID, which stay as they are.
+type sandboxes map[string]pods.Sandbox
+
+func sandboxesOf(o *Options) sandboxes {
+	s := sandboxes{o.Pod.UID: {Pod: o.Pod, ID: o.Pod.UID, NetNS: o.NetNS}}
+	for _, other := range o.Others {
+		s[other.Pod.UID] = other
+	}
+	return s
 }
 
-func (p onePod) Sandboxes() (map[string]pods.Sandbox, bool) {
-	return map[string]pods.Sandbox{p.pod.UID: {Pod: p.pod, ID: p.pod.UID, NetNS: p.path}}, true
-}
+func (s sandboxes) Sandboxes() (map[string]pods.Sandbox, bool) { return s, true }
 
-func (onePod) Changed() <-chan struct{} { return nil }
-func (onePod) Hurry()                   {}
+func (sandboxes) Changed() <-chan struct{} { return nil }
+func (sandboxes) Hurry()                   {}
 
 // events fails the test when serving a connection panics.
 type events struct {

@@ -45,7 +45,7 @@ public class Client {
 `
 )
 
-// trustFiles are what docs/tls.md has pods mount and make: the CA, a file with other roots too, and a key store of Java.
+// trustFiles are what docs/guides/tls.md has pods mount and make: the CA, a file with other roots too, and a key store of Java.
 type trustFiles struct{ dir string }
 
 func (f trustFiles) ca() string       { return filepath.Join(f.dir, "ca.crt") }
@@ -66,7 +66,7 @@ func newTrustFiles(t *testing.T, as twoCAs) trustFiles {
 	return f
 }
 
-// Programs trust the egress CA in the ways that docs/tls.md says; and of each that does not it is seen. They are those that the tests of
+// Programs trust the egress CA in the ways that docs/guides/tls.md says; and of each that does not it is seen. They are those that the tests of
 // test/differential have as clients.
 func TestProgramsThatTrustAndThatDoNot(t *testing.T) {
 	as := authorities(t)

@@ -38,6 +38,11 @@ func TestRule25_PassedConnectionsAreLimited(t *testing.T) {
 				if _, err := io.ReadFull(second.r, make([]byte, len(kind.opening))); err != nil {
 					t.Errorf("the second connection: %v", err)
 				}
+				w.dial().send(kind.opening) // the first one has given one place back, and not two
+				poll(t, func() bool { return w.waiting() == 1 })
+				if n := w.dialer.dials.Load(); n != 2 {
+					t.Errorf("%d connections, want 2", n)
+				}
 			})
 		}
 	}

@@ -3,6 +3,7 @@ package resilience
 import (
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -124,6 +125,34 @@ func TestRule06_AnUpstreamThatBecomesSlowerIsNotShutOut(t *testing.T) {
 	a.Exceeded()
 	if a.Limit() != cfg.Max {
 		t.Errorf("%v: it has not forgotten", a.Limit())
+	}
+}
+
+// Whatever it is given, it keeps within what its sums can hold: a factor from 0 to 10, from 20 to 1,000 attempts, of at most half an hour each.
+func TestAnAdaptiveTimeoutIsBounded(t *testing.T) {
+	ones := func(n int) []time.Duration { return slices.Repeat([]time.Duration{time.Second}, n) }
+	apart := append(ones(10), slices.Repeat([]time.Duration{3 * time.Second}, 10)...) // 2 s, with a deviation of 1 s
+	for name, tc := range map[string]struct {
+		cfg  policy.Adaptive
+		took []time.Duration
+		want time.Duration
+	}{
+		"a factor below 0":         {policy.Adaptive{Deviations: -1000, Window: 20}, apart, 2 * time.Second},
+		"a factor above 10":        {policy.Adaptive{Deviations: 11_000, Window: 20}, apart, 12 * time.Second},
+		"a window of few":          {policy.Adaptive{Window: 5}, apart, 2 * time.Second},
+		"a window of many":         {policy.Adaptive{Window: 2000}, append([]time.Duration{time.Minute}, ones(1000)...), time.Second},
+		"attempts of hours":        {policy.Adaptive{Window: 20}, slices.Repeat([]time.Duration{9 * time.Hour}, 20), 30 * time.Minute},
+		"an attempt of no time":    {policy.Adaptive{Window: 20}, append(ones(19), -time.Second), 950 * time.Millisecond},
+		"no less than the minimum": {policy.Adaptive{Window: 20, Min: 2 * time.Second}, ones(20), 2 * time.Second},
+	} {
+		tc.cfg.Max = 24 * time.Hour
+		a := NewAdaptiveTimeout(tc.cfg)
+		for _, took := range tc.took {
+			a.Succeeded(took)
+		}
+		if a.Limit() != tc.want {
+			t.Errorf("%s: %v, want %v", name, a.Limit(), tc.want)
+		}
 	}
 }
 

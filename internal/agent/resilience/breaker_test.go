@@ -231,6 +231,12 @@ func TestRule22_SurvivesEditsElsewhere(t *testing.T) {
 	if s := b.Status(t0).State; s != Open {
 		t.Fatalf("the same block changed the state to %v", s)
 	}
+	do(b, t0.Add(cfg.OpenDuration), true) // the probe
+	same.ConsecutiveFailures = 2
+	b.Reconfigure(&same)
+	if again := twiceFailed(b, t0); again != cfg.OpenDuration {
+		t.Errorf("after an edit it opens for %v, want a new start", again)
+	}
 	changes := map[string]func(*policy.Breaker){
 		"trigger": func(b *policy.Breaker) { b.ConsecutiveFailures = 3 },
 		"error rate": func(b *policy.Breaker) {
@@ -251,6 +257,13 @@ func TestRule22_SurvivesEditsElsewhere(t *testing.T) {
 			t.Errorf("%s changed: %v, want a new start", name, s)
 		}
 	}
+}
+
+// twiceFailed makes two attempts that fail, and returns for how long the breaker is open then.
+func twiceFailed(b *Breaker, now time.Time) time.Duration {
+	do(b, now, true)
+	do(b, now, true)
+	return b.Status(now).Until.Sub(now)
 }
 
 // Rule 22: "State is exact under concurrency (race-tested)".
@@ -363,11 +376,13 @@ func TestRule22_ALateResultCounts(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	b.Note(now, Result{Failed: true})
+	b.Note(now, Result{Failed: true})
 	half := now.Add(cfg.OpenDuration * 2)
 	p, ok := b.Allow(half)
 	if !ok || !p.Probe() {
 		t.Fatalf("no probe: %v", p)
 	}
+	b.Note(half, Result{Failed: true})
 	b.Note(half, Result{Failed: true})
 	b.Done(half, p, Result{})
 	if s := b.Status(half); s.State != Closed || s.Opened != 1 {

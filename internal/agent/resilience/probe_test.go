@@ -235,4 +235,10 @@ func TestAForgottenOpenTimeDoesNotGrow(t *testing.T) {
 	if s := b.Status(late); s.State != Open || s.Until != late.Add(cfg.OpenDuration) {
 		t.Errorf("status %+v", s)
 	}
+	e := testEndpoints(2, nil)
+	e.ejectAfter(t0, 0)
+	e.call(t0.Add(10*time.Second), 0, true) // a probe, that has it out for twice as long
+	if _, outFor := e.ejectAfter(t0.Add(time.Hour), 0); outFor != 10*time.Second {
+		t.Errorf("an endpoint of which nothing was heard for long is out for %v", outFor)
+	}
 }

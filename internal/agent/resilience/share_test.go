@@ -99,11 +99,14 @@ func TestRule24_ANodeWithoutAShareBeginsWithOneCall(t *testing.T) {
 	if e := enter(l, 0); e.Verdict != Refuse || e.RetryAfter != 2*time.Second {
 		t.Errorf("the second one: %+v, want it to come again when shares have followed, and the whole has had another call start", e)
 	}
-	if e := enter(l, 100*time.Second); e.Verdict != Pass {
-		t.Errorf("at a hundredth of the rate: %+v", e)
+	if early, due := enter(l, 99*time.Second), enter(l, 100*time.Second); early.Verdict != Refuse || due.Verdict != Pass {
+		t.Errorf("at a hundredth of the rate: %+v, %+v", early, due)
 	}
-	if n := l.Came(); n != 3 {
-		t.Errorf("%d calls have come, want 3", n)
+	if first, second := enter(l, 500*time.Second), enter(l, 500*time.Second); first.Verdict != Pass || second.Verdict != Refuse {
+		t.Errorf("after a long time: %+v, %+v, want no more than one at once", first, second)
+	}
+	if n := l.Came(); n != 6 {
+		t.Errorf("%d calls have come, want 6", n)
 	}
 }
 

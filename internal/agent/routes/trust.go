@@ -144,6 +144,16 @@ func (b *Binding) involved() []policy.ID {
 	return []policy.ID{b.ID()}
 }
 
+// Issuer returns from when until when the node's issuer may be used; false: it has none.
+func (s *Table) Issuer() (notBefore, notAfter time.Time, ok bool) {
+	i := s.issuer.Load()
+	if i == nil {
+		return time.Time{}, time.Time{}, false
+	}
+	notBefore, notAfter = i.Validity()
+	return notBefore, notAfter, true
+}
+
 // issuerWait is how long an issuer may take to come, behind the policy that needs it, before that is said.
 const issuerWait = 15 * time.Second
 

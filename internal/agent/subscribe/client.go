@@ -96,6 +96,9 @@ func New(opts Options) (*Client, error) {
 	return c, nil
 }
 
+// AgentVersion returns the version that the manager is sent.
+func (c *Client) AgentVersion() string { return c.opts.Version }
+
 // buildVersion returns the version of the program's module, or the revision that it was built from.
 func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()

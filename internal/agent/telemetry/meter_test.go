@@ -143,9 +143,9 @@ func TestGaugesComeFromTheRoutesStats(t *testing.T) {
 	}
 }
 
-// docs/metrics.md lists what there is: the same names, types and labels, and no others.
+// docs/reference/metrics.md lists what there is: the same names, types and labels, and no others.
 func TestDocumentationListsEveryMetric(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/metrics.md")
+	page, err := os.ReadFile("../../../docs/reference/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestDocumentationListsEveryMetric(t *testing.T) {
 		want = append(want, strings.Join([]string{f.name, kind, labels, f.help}, " | "))
 	}
 	if diff := cmp.Diff(want, documented); diff != "" {
-		t.Errorf("docs/metrics.md differs from the catalogue (-catalogue +docs):\n%s", diff)
+		t.Errorf("docs/reference/metrics.md differs from the catalogue (-catalogue +docs):\n%s", diff)
 	}
 }
 
@@ -217,15 +217,15 @@ func exercise(r routes.Recorder) {
 	}
 }
 
-// docs/metrics.md lists the bounds of classic histograms: those there are, and no others.
+// docs/reference/metrics.md lists the bounds of classic histograms: those there are, and no others.
 func TestTheBoundsOfClassicHistogramsAreDocumented(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/metrics.md")
+	page, err := os.ReadFile("../../../docs/reference/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	list := regexp.MustCompile(`have the classic buckets ([0-9., and]+) ms, ([0-9., and]+) s\.`).FindStringSubmatch(string(page))
 	if list == nil {
-		t.Fatal("docs/metrics.md does not say which bounds there are")
+		t.Fatal("docs/reference/metrics.md does not say which bounds there are")
 	}
 	var documented []time.Duration
 	for i, unit := range []string{"ms", "s"} {
@@ -238,11 +238,11 @@ func TestTheBoundsOfClassicHistogramsAreDocumented(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(classic[:], documented); diff != "" {
-		t.Errorf("docs/metrics.md lists other bounds than there are (-are +docs):\n%s", diff)
+		t.Errorf("docs/reference/metrics.md lists other bounds than there are (-are +docs):\n%s", diff)
 	}
 }
 
-// docs/metrics.md says what each kind of end means, and docs/operations.md each reason that a caller can be given.
+// docs/reference/metrics.md says what each kind of end means, and docs/operations/README.md each reason that a caller can be given.
 func TestEachKindOfEndIsDocumented(t *testing.T) {
 	rows := func(name, begin string) string {
 		page, err := os.ReadFile("../../../docs/" + name)
@@ -256,18 +256,18 @@ func TestEachKindOfEndIsDocumented(t *testing.T) {
 		table, _, _ = strings.Cut(table, "\n\n")
 		return table
 	}
-	kinds, reasons := rows("metrics.md", "| kind | meaning |"), rows("operations.md", "| status | reason | meaning |")
+	kinds, reasons := rows("reference/metrics.md", "| kind | meaning |"), rows("operations/README.md", "| status | reason | meaning |")
 	for k := range call.KindCount {
 		if name := "`" + k.String() + "`"; !strings.Contains(kinds, name) {
-			t.Errorf("docs/metrics.md does not say what the kind %s means", name)
+			t.Errorf("docs/reference/metrics.md does not say what the kind %s means", name)
 		}
 		if reason := k.Reason(); reason != "" && !strings.Contains(reasons, "`"+reason+"`") {
-			t.Errorf("docs/operations.md does not say what the reason %s means", reason)
+			t.Errorf("docs/operations/README.md does not say what the reason %s means", reason)
 		}
 	}
 }
 
-// maxSeries is what docs/metrics.md promises for one policy at one destination.
+// maxSeries is what docs/reference/metrics.md promises for one policy at one destination.
 const maxSeries = seriesPerTarget
 
 func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
@@ -290,12 +290,12 @@ func TestSeriesArePerPolicyNotPerTraffic(t *testing.T) {
 	if n > maxSeries || n < maxSeries*3/4 {
 		t.Errorf("%d series for one policy and target when everything has happened, documented are %d", n, maxSeries)
 	}
-	page, err := os.ReadFile("../../../docs/metrics.md")
+	page, err := os.ReadFile("../../../docs/reference/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(page), fmt.Sprintf("at most %d series", seriesPerTarget)) {
-		t.Error("docs/metrics.md does not say how many series there are at most")
+		t.Error("docs/reference/metrics.md does not say how many series there are at most")
 	}
 }
 

@@ -2,7 +2,7 @@ package telemetry
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metric describes one family. docs/metrics.md lists the same; a test compares the two.
+// metric describes one family. docs/reference/metrics.md lists the same; a test compares the two.
 type metric struct {
 	name, help string
 	kind       prometheus.ValueType // prometheus.UntypedValue: a histogram

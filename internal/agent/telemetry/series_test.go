@@ -71,6 +71,22 @@ func TestSeriesAreCapped(t *testing.T) {
 	}
 }
 
+// TestTheCapIsExact: as many targets are shown one by one as have room with all their series; the overflow takes the room of one.
+func TestTheCapIsExact(t *testing.T) {
+	for most, want := range map[int]int{1: 0, 2*seriesPerTarget - 1: 0, 2 * seriesPerTarget: 1, 4*seriesPerTarget - 1: 2, 4 * seriesPerTarget: 3} {
+		m := New(Options{Logger: slog.New(slog.DiscardHandler), MaxSeries: most})
+		for i := range 6 {
+			m.Recorder(policy.ParseID(fmt.Sprintf("shop/p%d", i)), inventory).CallDone(ended(call.OK, call.NotNeeded, 200))
+		}
+		if n := len(scrapeText(t, m, `fairlead_proxy_requests_total{`)); n != want+1 {
+			t.Errorf("at most %d series: %d targets and the overflow, want %d", most, n-1, want)
+		}
+		if len(scrapeText(t, m, fmt.Sprintf("fairlead_metrics_overflow_targets %d", 6-want))) != 1 {
+			t.Errorf("at most %d series: not %d are shown together", most, 6-want)
+		}
+	}
+}
+
 // TestHistogramsAgree: the classic and the native form count the same, each in the bucket that it says, whatever the duration.
 func TestHistogramsAgree(t *testing.T) {
 	for _, d := range []time.Duration{0, 1, 61 * time.Microsecond, 62 * time.Microsecond, 99 * time.Microsecond, time.Millisecond, time.Millisecond + 1,

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -50,6 +52,7 @@ func (g *gatherer) live(ctx context.Context, a *ask.Asker) {
 		g.redact.node(agents[i].Spec.NodeName)
 		all = append(all, ofAgent(ctx, a, agents[i:i+1])...)
 	}
+	slices.SortFunc(all, func(a, b asked) int { return strings.Compare(a.file, b.file) })
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for i := range all {
@@ -83,7 +86,7 @@ func ofManager(ctx context.Context, a *ask.Asker) (all []asked) {
 // ofAgent is what one agent is asked.
 func ofAgent(ctx context.Context, a *ask.Asker, agent []corev1.Pod) (all []asked) {
 	for name, path := range map[string]string{
-		"policies": liveapi.PoliciesPath, "breakers": liveapi.BreakersPath, "endpoints": liveapi.EndpointsPath, "capture": liveapi.CapturePath,
+		"policies": liveapi.PoliciesPath, "breakers": liveapi.BreakersPath, "endpoints": liveapi.EndpointsPath, "capture": liveapi.CapturePath, "node": liveapi.NodePath,
 	} {
 		all = append(all, asked{file: "live/agents/" + agent[0].Spec.NodeName + "/" + name + ".json", from: "pod " + agent[0].Name, ask: func() (any, error) {
 			answers, failed := ask.Agents[any](ctx, a, agent, path, nil)

@@ -22,6 +22,8 @@ const (
 	secretField = `(?:authorization|cookie)`
 	// assigned follows a name. Its quote may be escaped: texts may be in strings.
 	assigned = `\\?["']?\s*[:=]\s*`
+	// encoded is of the Base64 of a key, or what is between its lines, in a string too.
+	encoded = `[A-Za-z0-9+/=-]|\s|\\[rn]`
 	// quoted is a value in quotes, or from one to the end of a line that ends before it does.
 	quoted = `\\"(?:[^"\\\r\n]|\\[^"\r\n])*(?:\\")?|"(?:[^"\\\r\n]|\\.)*"?|'[^'\r\n]*'?`
 )
@@ -29,6 +31,9 @@ const (
 // patterns are those that are looked for in texts. The slice is never written to.
 var patterns = []pattern{
 	{"private key", regexp.MustCompile(`()-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)`)},
+	// Logs are read from some line on, and long files are cut: a key may be there without its beginning or its end.
+	{"private key", regexp.MustCompile(`()(?:` + encoded + `)*-----END [A-Z ]*PRIVATE KEY-----`)},
+	{"private key", regexp.MustCompile(`()PRIVATE KEY-----(?:` + encoded + `)*`)},
 	{"token", regexp.MustCompile(`()\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.?[A-Za-z0-9_-]*`)},
 	{"password", regexp.MustCompile(`(?i)(\b[a-z0-9_.-]*` + secretField + assigned + `)(?:` + quoted + `|[^\s"'{\[\\][^\r\n]*)`)},
 	{"credentials", regexp.MustCompile(`(?i)(\b(?:bearer|basic|digest|negotiate)\s+)[A-Za-z0-9._~+/=-]{8,}`)},

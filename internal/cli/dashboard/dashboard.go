@@ -57,7 +57,7 @@ With --behind-proxy it has no secret part, and answers requests for the host nam
 func (f *flags) check() error {
 	a, err := netip.ParseAddr(f.listen)
 	if err != nil || !a.IsLoopback() {
-		return fmt.Errorf("--listen %q: write an address of this machine's loopback, such as 127.0.0.1 or ::1; docs/dashboard.md says how to serve others through a proxy", f.listen)
+		return fmt.Errorf("--listen %q: write an address of this machine's loopback, such as 127.0.0.1 or ::1; docs/guides/dashboard.md says how to serve others through a proxy", f.listen)
 	}
 	for _, h := range f.hosts {
 		if h == "" || strings.ContainsAny(h, ":/ ") {

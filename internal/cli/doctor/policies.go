@@ -42,12 +42,12 @@ var fixes = map[string]string{
 // unenforcedFixes say what to do about what is not enforced.
 var unenforcedFixes = map[string]string{
 	v1alpha1.ReasonEncrypted:       "set tls.mode Originate or Intercept for the host, or remove what has no effect",
-	v1alpha1.ReasonTLSNotTrusted:   "have the pods trust the egress CA (docs/tls.md)",
-	v1alpha1.ReasonNotCaptured:     "see the agent's log on the node, and docs/operations.md",
+	v1alpha1.ReasonTLSNotTrusted:   "have the pods trust the egress CA (docs/guides/tls.md)",
+	v1alpha1.ReasonNotCaptured:     "see the agent's log on the node, and docs/operations/README.md",
 	v1alpha1.ReasonOlderAgents:     "upgrade the agents",
 	v1alpha1.ReasonQUICSeen:        "set udp443: Reject, so that clients fall back to TCP",
 	v1alpha1.ReasonHostNetwork:     "pods on the host's network cannot be governed: select others",
-	v1alpha1.ReasonNoTraceExporter: "start agents with where to send spans (docs/tracing.md)",
+	v1alpha1.ReasonNoTraceExporter: "start agents with where to send spans (docs/guides/tracing.md)",
 }
 
 // fix says what to do about the reason why a policy is not ready, where fairlead is.

@@ -16,7 +16,7 @@ func Explain(err error, doing string) error {
 	case meta.IsNoMatchError(err):
 		return fmt.Errorf("%s: this cluster does not know fairlead's policies: install fairlead, or choose another --context", doing)
 	case forbidden(err):
-		return fmt.Errorf("%s: %w: docs/cli.md lists the rights that each command needs", doing, err)
+		return fmt.Errorf("%s: %w: docs/reference/cli.md lists the rights that each command needs", doing, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }

@@ -89,7 +89,7 @@ func (f *flags) run(ctx context.Context, env *kube.Env, c client.Reader, a *ask.
 		return err
 	}
 	if len(all) == 0 {
-		return fmt.Errorf("%w: no calls of %s in namespace %s are in the inventory. Calls are counted that policies govern, or a dry run looks at: docs/inventory.md says how to have them counted before there is a policy", errTooLittle, output.Text(workload), output.Text(namespace))
+		return fmt.Errorf("%w: no calls of %s in namespace %s are in the inventory. Calls are counted that policies govern, or a dry run looks at: docs/guides/inventory.md says how to have them counted before there is a policy", errTooLittle, output.Text(workload), output.Text(namespace))
 	}
 	enough := f.enough(env, all)
 	if len(enough) == 0 {

@@ -8,7 +8,7 @@ import (
 
 // The page shows what the command prints.
 func TestTheDocsShowWhatIsSuggested(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/cli.md")
+	page, err := os.ReadFile("../../../docs/reference/cli.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -17,6 +17,6 @@ func TestTheDocsShowWhatIsSuggested(t *testing.T) {
 		t.Fatal(err)
 	}
 	if text := strings.TrimPrefix(string(golden), "---\n"); !strings.Contains(string(page), "```yaml\n"+text+"```") {
-		t.Error("docs/cli.md does not show testdata/http.golden")
+		t.Error("docs/reference/cli.md does not show testdata/http.golden")
 	}
 }

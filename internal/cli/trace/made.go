@@ -149,7 +149,7 @@ func (t *tracer) add(ctx context.Context, p *corev1.Pod, c *corev1.EphemeralCont
 	with.Spec.EphemeralContainers = append(with.Spec.EphemeralContainers, *c)
 	err := t.client.SubResource("ephemeralcontainers").Patch(ctx, with, client.StrategicMergeFrom(p), options...)
 	if apierrors.IsForbidden(err) {
-		return fmt.Errorf("make a call from pod %s/%s: %w: that takes the right to patch pods/ephemeralcontainers in namespace %s, as kubectl debug does (docs/cli.md, Rights); without --call the next call of the pod's own is traced", p.Namespace, p.Name, err, p.Namespace)
+		return fmt.Errorf("make a call from pod %s/%s: %w: that takes the right to patch pods/ephemeralcontainers in namespace %s, as kubectl debug does (docs/reference/cli.md, Rights); without --call the next call of the pod's own is traced", p.Namespace, p.Name, err, p.Namespace)
 	}
 	return kube.Explain(err, "make a call from pod "+p.Namespace+"/"+p.Name)
 }

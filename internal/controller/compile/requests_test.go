@@ -15,7 +15,7 @@ import (
 // held returns the fields for which the page of enforced fields names tests, by driver.
 func held(t *testing.T) map[string][]string {
 	t.Helper()
-	page, err := os.ReadFile("../../../docs/enforcement.md")
+	page, err := os.ReadFile("../../../docs/reference/enforcement.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func held(t *testing.T) map[string][]string {
 		out[row[2]] = append(out[row[2]], row[1])
 	}
 	if len(out["http1"]) < 50 || len(out["opaque"]) < 30 {
-		t.Fatalf("docs/enforcement.md is not as expected: %d and %d fields", len(out["http1"]), len(out["opaque"]))
+		t.Fatalf("docs/reference/enforcement.md is not as expected: %d and %d fields", len(out["http1"]), len(out["opaque"]))
 	}
 	return out
 }

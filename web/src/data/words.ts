@@ -1,4 +1,4 @@
-// What the words of calls mean, in sentences: why a call was retried or not, and what to change. docs/operations.md and docs/retries.md have the same.
+// What the words of calls mean, in sentences: why a call was retried or not, and what to change. docs/operations/README.md and docs/guides/retries.md have the same.
 
 import type { Call } from "./model.ts";
 

@@ -110,7 +110,7 @@ export function CallsPage() {
           {paused && tap.passed > 0 && `; ${count(tap.passed)} more while paused`}
         </span>
         {tap.dropped > 0 && (
-          <span class="value warn">{`${plural(tap.dropped, "call")} matched and ${tap.dropped === 1 ? "was" : "were"} not sent: more than the rate. Filter to see all.`}</span>
+          <span class="value warn">{`${plural(tap.dropped, "call")} matched and ${tap.dropped === 1 ? "was" : "were"} not sent: more than the rate, or than this page took. Filter to see all.`}</span>
         )}
       </div>
       <div class={picked ? "calls with-detail" : "calls"}>

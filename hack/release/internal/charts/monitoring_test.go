@@ -16,11 +16,7 @@ import (
 // monitored are the objects that the chart has only with these values for monitoring.
 func monitored(t *testing.T, values string) map[string]*unstructured.Unstructured {
 	t.Helper()
-	all := byKey(t, render(t, Main, "fairlead-system", parseValues(t, "{monitoring: "+values+"}")))
-	for key := range byKey(t, render(t, Main, "fairlead-system", nil)) {
-		delete(all, key)
-	}
-	return all
+	return onlyWith(t, "{monitoring: "+values+"}")
 }
 
 // TestMonitoringIsTheSame: the chart has the rules, PodMonitors and dashboards of config/monitoring, and none of them unless asked.

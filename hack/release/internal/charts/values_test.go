@@ -55,6 +55,13 @@ func TestBadValuesAreRefused(t *testing.T) {
 		`{clusterDomain: ""}`:                                                         `at '/clusterDomain'`,
 		`{manager: {podDisruptionBudget: {maxUnavailable: half}}}`:                    `at '/manager/podDisruptionBudget/maxUnavailable'`,
 		`{manager: {topologySpreadConstraints: [{maxSkew: 1}]}}`:                      `missing properties 'topologyKey', 'whenUnsatisfiable'`,
+		`{dashboard: {hosts: ["https://fairlead.example.com"]}}`:                      `at '/dashboard/hosts/0': 'https://fairlead.example.com' does not match pattern`,
+		`{dashboard: {proxy: {port: 8080}}}`:                                          `at '/dashboard/proxy/port'`,
+		`{dashboard: {proxy: {container: {args: [a]}}}}`:                              `at '/dashboard/proxy/container': missing property 'image'`,
+		`{dashboard: {proxy: {container: {name: dashboard, image: a}}}}`:              `at '/dashboard/proxy/container/name'`,
+		`{dashboard: {proxy: {volumes: [{name: token}]}}}`:                            `at '/dashboard/proxy/volumes/0/name'`,
+		`{dashboard: {enabled: true, proxy: {container: {image: a}}}}`:                `dashboard.hosts is empty: give the host names`,
+		`{networkPolicy: {dashboardFrom: [{namespace: a}]}}`:                          `at '/networkPolicy/dashboardFrom/0': additional properties 'namespace' not allowed`,
 		`{networkPolicy: {metricsFrom: [{namespace: a}]}}`:                            `at '/networkPolicy/metricsFrom/0': additional properties 'namespace' not allowed`,
 		`{networkPolicy: {apiServerPorts: [https]}}`:                                  `at '/networkPolicy/apiServerPorts/0': got string, want integer`,
 		`{networkPolicy: {agentEgress: [{from: []}]}}`:                                `additional properties 'from' not allowed`,
@@ -134,6 +141,10 @@ var fixed = map[string]map[string]string{
 		"live-address":    "a pod has its ports for itself",
 	},
 	"agent": {},
+	"dashboard": {
+		"address":        "a pod has its ports for itself",
+		"health-address": "a pod has its ports for itself",
+	},
 }
 
 // TestEachFlagCanBeSet: a flag of manager or agent that no value reaches would be one that users of the chart do not have.

@@ -78,7 +78,7 @@ func Write(r Recipe, dir string) error {
 			ShortDescription: "See and try outbound call policies",
 			Description: "Shows what fairlead does with the outbound calls of pods: which policies are in force,\nwhich of them would govern a call, and what became of calls, live and step by step.\n" +
 				"fairlead run tries policies for a command on this machine, without a cluster.\n",
-			Caveats: "Most commands need fairlead in the cluster, and the rights that docs/cli.md lists.\n",
+			Caveats: "Most commands need fairlead in the cluster, and the rights that docs/reference/cli.md lists.\n",
 		},
 	}
 	for _, of := range r.Programs {

@@ -97,6 +97,17 @@ func identify(file *os.File) (ID, error) {
 	return ID{Device: st.Dev, Inode: st.Ino}, nil
 }
 
+// Scratch makes a namespace with nothing in it, which is gone when it is closed. It is for finding out what the kernel can do.
+func (h *Host) Scratch() (*Namespace, error) {
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return nil, os.NewSyscallError("unshare", err)
+	}
+	defer h.restore()
+	return h.Open("/proc/thread-self/ns/net")
+}
+
 // inside runs fn with the calling thread inside the namespace of fd.
 func (h *Host) inside(fd int, fn func() error) error {
 	runtime.LockOSThread()

@@ -2,6 +2,7 @@ package netns_test
 
 import (
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -87,6 +88,28 @@ func TestOpenRefusesWhatIsNoNetworkNamespace(t *testing.T) {
 		if _, err := host.Open(path); !errors.Is(err, want) {
 			t.Errorf("open %s: %v, want %v", path, err, want)
 		}
+	}
+}
+
+// A scratch namespace is another one, with a loopback that is down and nothing else, and the thread is back where it was.
+func TestScratchIsANamespaceOfItsOwn(t *testing.T) {
+	netnstest.Privileged(t)
+	host := netnstest.Host(t)
+	before := here(t)
+	ns, err := host.Scratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ns.Close() }()
+	if got := here(t); got != before || ns.ID() == host.ID() {
+		t.Errorf("in %d, was in %d; scratch is %s, the process's own %s", got, before, ns.ID(), host.ID())
+	}
+	var links []net.Interface
+	if err := ns.Do(func() (err error) { links, err = net.Interfaces(); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if len(links) != 1 || links[0].Flags&net.FlagLoopback == 0 || links[0].Flags&net.FlagUp != 0 {
+		t.Errorf("it has %+v", links)
 	}
 }
 

@@ -95,6 +95,17 @@ func (w *Watcher) Err() error {
 	return w.err
 }
 
+// Runtime asks the runtime for its name and version.
+func (w *Watcher) Runtime(ctx context.Context) (name, version string, err error) {
+	asking, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	answer, err := w.runtime.Version(asking, &runtimeapi.VersionRequest{})
+	if err != nil {
+		return "", "", fmt.Errorf("ask the container runtime at %s for its version: %w", w.options.Socket, err)
+	}
+	return answer.GetRuntimeName(), answer.GetRuntimeVersion(), nil
+}
+
 // Changed wakes its one reader after Sandboxes changed.
 func (w *Watcher) Changed() <-chan struct{} { return w.changed }
 

@@ -117,6 +117,15 @@ func (f *fakeRuntime) PodSandboxStatus(ctx context.Context, r *runtimeapi.PodSan
 	}, nil
 }
 
+func (f *fakeRuntime) Version(context.Context, *runtimeapi.VersionRequest) (*runtimeapi.VersionResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.broken {
+		return nil, status.Error(codes.Unavailable, "out of order")
+	}
+	return &runtimeapi.VersionResponse{RuntimeName: "containerd", RuntimeVersion: "v2.4.0"}, nil
+}
+
 func at(path string) string {
 	return fmt.Sprintf(`{"pid":1,"runtimeSpec":{"linux":{"namespaces":[{"type":"pid"},{"type":"network","path":%q}]}}}`, path)
 }
@@ -204,6 +213,17 @@ func TestFindsSandboxes(t *testing.T) {
 		"y": {Pod: ref("y"), ID: "garbled", Err: pods.ErrNoNamespace},
 		"z": {Pod: ref("z"), ID: "empty", Err: pods.ErrNoNamespace},
 	})
+}
+
+func TestTheRuntimeSaysWhatItIs(t *testing.T) {
+	f, w, _ := start(t)
+	if name, version, err := w.Runtime(t.Context()); name != "containerd" || version != "v2.4.0" || err != nil {
+		t.Errorf("%q %q %v", name, version, err)
+	}
+	f.breaks(true)
+	if name, version, err := w.Runtime(t.Context()); name != "" || version != "" || err == nil || !strings.Contains(err.Error(), "out of order") {
+		t.Errorf("%q %q %v, want the runtime's error", name, version, err)
+	}
 }
 
 // TestFollowsARecreatedSandbox: also when the clock was set back between the two.

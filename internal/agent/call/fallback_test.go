@@ -221,3 +221,13 @@ func TestFallbackAppliesWhereItIsAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// Nothing follows an attempt on the fallback's route, so that its trailers are not waited for.
+func TestFallbackAwaitsNoTrailers(t *testing.T) {
+	r := falling(t, gate(policy.AnyMethod))
+	r.plan.Fallback.Plan.Settings.Retry.GRPCStatuses = []policy.GRPCStatus{14}
+	r.begin(rpc)
+	r.want(r.fails(t0, refused), StartAttempt)
+	r.placed(t0)
+	r.want(r.head(at(ms), pending), Forward)
+}

@@ -209,7 +209,7 @@ func TestRule13_TheBudgetCountsCallsThatStart(t *testing.T) {
 	}
 }
 
-// Gates are told how calls ended: what took too long says something about an upstream's load, what failed otherwise may have failed at once.
+// Gates hear how calls end: what took too long says something about an upstream's load, what failed otherwise may have failed at once.
 func TestRule24_GatesHearHowCallsEnd(t *testing.T) {
 	for name, tc := range map[string]struct {
 		play func(*rig)

@@ -292,13 +292,13 @@ func TestRule24_AChangeIsSeenByWhoIsTakingAToken(t *testing.T) {
 	before := l.full.Load()
 	cfg.Burst = 1
 	if l.Reconfigure(cfg, t0); l.full.Load() == before {
-		t.Error("it cannot be told from before")
+		t.Error("it does not differ from before")
 	}
 	s := shared(1, 1)
 	own := NewSharedRateLimit(s, t0)
 	before = own.full.Load()
 	s.Share.Rate = 2
 	if own.SetShare(s, t0); own.full.Load() == before {
-		t.Error("another share cannot be told from the one before")
+		t.Error("another share does not differ from the one before")
 	}
 }

@@ -80,3 +80,27 @@ func TestRule19_OnePodTakesNoOthersReplayMemory(t *testing.T) {
 		t.Errorf("%d bytes used, %d refused", m.Used(), m.Capped())
 	}
 }
+
+// What a pod was refused it does not have, whoever had no room for it.
+func TestRule19_WhatIsRefusedIsNotCounted(t *testing.T) {
+	m := NewMemory(100)
+	if !m.Reserve(90) {
+		t.Fatal("it is full")
+	}
+	one := m.Share()
+	for range 9 {
+		if one.Reserve(20) {
+			t.Fatal("there are 20 bytes more than there are")
+		}
+	}
+	m.Release(90)
+	other := m.Share()
+	for range 9 {
+		if one.Reserve(60) {
+			t.Fatal("of two pods one gets more than half")
+		}
+	}
+	if !one.Reserve(50) || !other.Reserve(50) {
+		t.Errorf("what was refused counts: %d bytes used", m.Used())
+	}
+}

@@ -164,7 +164,7 @@ func (m *Manager) setup() error {
 	}
 	statuses := &statusReconciler{
 		client: m.manager.GetClient(), index: idx, agents: store, clock: clock.RealClock{}, schedule: defaultWriteSchedule(), wrote: wrote,
-		recorder: recordingChanges{m.manager.GetEventRecorder(fieldOwner), parts.changes}, records: map[policy.ID]*statusRecord{},
+		recorder: recordingChanges{m.manager.GetEventRecorder(fieldOwner), parts.changes}, changes: parts.changes, records: map[policy.ID]*statusRecord{},
 	}
 	return errors.Join(m.opts.Metrics.Register(statuses), statuses.SetupWithManager(m.manager, queue))
 }

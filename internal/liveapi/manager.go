@@ -110,5 +110,9 @@ type Change struct {
 	// Policy and Node say what it is about, as far as it is about one.
 	Policy string `json:"policy,omitempty"`
 	Node   string `json:"node,omitempty"`
+	// Target is the destination of the policy that BreakerOpened and BreakerClosed are about, as in Flow; a wide one (any, a pattern of hosts, a block of
+	// addresses) is one target, whatever of it is called. Managers of an earlier version leave it out, and have such changes of the first and the last
+	// breaker of a policy alone.
+	Target string `json:"target,omitempty"`
 	Note   string `json:"note,omitempty"`
 }

@@ -47,7 +47,7 @@ func options() Options {
 	web.Counts.Calls = 6
 	o.Inventory.Add(now.Add(-time.Minute), []policy.Flow{cart, web, {Counts: policy.FlowCounts{Calls: 9}}})
 	o.Changes.Add(liveapi.Change{At: now.Add(-time.Hour), Kind: changes.AgentGone, Node: "n1"})
-	o.Changes.Add(liveapi.Change{At: now.Add(-time.Minute), Kind: "BreakerOpened", Policy: "shop/a"})
+	o.Changes.Add(liveapi.Change{At: now.Add(-time.Minute), Kind: "BreakerOpened", Policy: "shop/a", Target: "any"})
 	return o
 }
 
@@ -122,7 +122,7 @@ func TestTheManagerSaysItsTimeAndWhenTheEgressCAEnds(t *testing.T) {
 
 func TestChangesAreAnswered(t *testing.T) {
 	o := options()
-	for query, want := range map[string]int{"": 1, "?since=2h": 2, "?since=2h&node=n1": 1, "?kind=breakeropened": 1, "?policy=shop/b": 0, "?since=2h&limit=1": 1} {
+	for query, want := range map[string]int{"": 1, "?since=2h": 2, "?since=2h&node=n1": 1, "?kind=breakeropened": 1, "?policy=shop/b": 0, "?target=any": 1, "?target=host+a": 0, "?since=2h&limit=1": 1} {
 		if got := answer[liveapi.List[liveapi.Change]](t, o, liveapi.ChangesPath+query); len(got.Items) != want || got.Items == nil {
 			t.Errorf("%s: %+v", query, got.Items)
 		}

@@ -134,16 +134,16 @@ func (o *Options) manager(w http.ResponseWriter, r *http.Request) {
 const maxChanges = 4096
 
 func (o *Options) changes(w http.ResponseWriter, r *http.Request) {
-	q := liveapi.ParseQuery(r, "since", "policy", "node", "kind", "limit")
+	q := liveapi.ParseQuery(r, "since", "policy", "target", "node", "kind", "limit")
 	since := q.Duration("since", time.Hour, time.Second, 7*24*time.Hour)
 	limit := q.Int("limit", 200, 1, maxChanges)
 	if refused(w, q) {
 		return
 	}
 	now := time.Now()
-	id, node, kind := q.Text("policy"), q.Text("node"), q.Text("kind")
+	id, target, node, kind := q.Text("policy"), q.Text("target"), q.Text("node"), q.Text("kind")
 	items := o.Changes.Since(now.Add(-since), limit, func(c *liveapi.Change) bool {
-		return (id == "" || c.Policy == id) && (node == "" || c.Node == node) && (kind == "" || strings.EqualFold(c.Kind, kind))
+		return (id == "" || c.Policy == id) && (target == "" || c.Target == target) && (node == "" || c.Node == node) && (kind == "" || strings.EqualFold(c.Kind, kind))
 	})
 	liveapi.Answer(w, liveapi.List[liveapi.Change]{At: now, Items: items})
 }

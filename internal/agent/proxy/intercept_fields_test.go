@@ -165,9 +165,6 @@ func goesToAnotherAddress(
 }
 
 // A call that arrives as a retry is not retried inside TLS either, whoever has begun that; and its attempts are numbered there.
-//
-//enforces:intercept retry.alreadyRetried observability.requestHeaders.attempt
-//enforces:originate retry.alreadyRetried observability.requestHeaders.attempt
 func TestCallsThatArriveAsARetryInsideTLSAreNotRetried(t *testing.T) {
 	for name, binding := range map[string]func(func(*policy.Binding)) policy.Binding{"intercepted": toIntercept, "originated": toTLS} {
 		for _, protocol := range []policy.Protocol{policy.ProtocolHTTP, policy.ProtocolHTTP2} {

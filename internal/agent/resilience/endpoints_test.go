@@ -300,6 +300,20 @@ func TestRule22_EndpointsThatComeToBeUsedAreJudgedAlike(t *testing.T) {
 	}
 }
 
+// An address of IPv4 is one however it is written.
+func TestRule22_AMappedAddressIsOfItsFamily(t *testing.T) {
+	e := testEndpoints(0, nil)
+	first := e.Join(netip.MustParseAddrPort("10.0.0.1:80"))
+	e.Join(netip.MustParseAddrPort("[::ffff:10.0.0.2]:80"))
+	for range 3 {
+		b, p, _ := first.Allow(t0)
+		b.Done(t0, p, Result{Failed: true})
+	}
+	if e.Out() != 1 {
+		t.Error("the other does not stand in for it")
+	}
+}
+
 // Addresses that are met one by one can stand in for each other, up to a bound.
 func TestRule22_EndpointsAreMetOneByOne(t *testing.T) {
 	e := testEndpoints(0, nil)

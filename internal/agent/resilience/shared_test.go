@@ -225,6 +225,19 @@ func TestABreakerBeginsAnewOnceItWasForcedOpen(t *testing.T) {
 	}
 }
 
+// So does one that was kept closed, however long it had been open by itself before.
+func TestABreakerBeginsAnewOnceItWasForcedClosed(t *testing.T) {
+	b, cfg := testBreaker(func(b *policy.Breaker) { b.ConsecutiveFailures, b.OpenJitterPercent = 1, 0 })
+	do(b, t0, true)
+	now := t0.Add(cfg.OpenDuration)
+	do(b, now, true) // the probe
+	b.Force(now, Forced{Until: now.Add(time.Minute)})
+	now = now.Add(time.Minute)
+	if do(b, now, true); b.Status(now).Until.Sub(now) != cfg.OpenDuration {
+		t.Errorf("%+v", b.Status(now))
+	}
+}
+
 // While a breaker is kept closed its windows count nothing, so that they are empty when that is over.
 func TestAForcedBreakerCountsFromTheBeginning(t *testing.T) {
 	b, _ := testBreaker(func(b *policy.Breaker) {

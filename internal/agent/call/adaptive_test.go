@@ -30,7 +30,7 @@ func TestRule06_AttemptsMayTakeWhatSuccessfulOnesTook(t *testing.T) {
 	r := adapting(t, nil)
 	r.learn(19, 100*ms)
 	r.want(r.start(t0, Request{}), StartAttempt)
-	if a := r.placed(t0); !a.Until.Equal(at(5*time.Second)) || r.call.Limit(0) != LimitAdaptive || r.call.PerTry(0) != 5*time.Second {
+	if a := r.placed(t0); !a.Until.Equal(at(5*time.Second)) || r.call.Limit(0) != LimitAdaptive || r.call.TimeLeft(0) != 5*time.Second {
 		t.Errorf("%+v by %d after 19 attempts", a, r.call.Limit(0))
 	}
 	r.call.ClientGone(at(time.Second)) // which says nothing

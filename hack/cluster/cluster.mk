@@ -1,7 +1,7 @@
 # The local cluster: a real Kubernetes with three nodes on this machine, see hack/cluster/README.md.
 CLUSTER ?= fairlead
 # What runs in pods: every main package here becomes the image fairlead.dev/NAME:dev.
-IMAGES ?= $(wildcard cmd/manager cmd/agent test/images/*)
+IMAGES ?= $(wildcard cmd/manager cmd/agent cmd/dashboard test/images/*)
 CLUSTER_TOOL = bin/cluster -name '$(CLUSTER)'
 # A command that prints KUBEBUILDER_ASSETS, building what is missing first.
 KUBE_ASSETS = $(MAKE) -s --no-print-directory kube-assets

@@ -4,11 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,7 +129,7 @@ var _ = Describe("the dashboard in the cluster", Ordered, ContinueOnFailure, fun
 			model.ChangesPath:  policy,
 			model.BreakersPath: `"items":`,
 			model.NodesPath:    env.k.nodes(ctx)[0].Name,
-			model.ProblemsPath: "the nodes' clocks",
+			model.ProblemsPath: "no node's clock",
 			"":                 "<title>",
 		} {
 			Eventually(func(g Gomega) {
@@ -164,26 +165,35 @@ var _ = Describe("the dashboard in the cluster", Ordered, ContinueOnFailure, fun
 	}, NodeTimeout(2*time.Minute))
 
 	It("answers pods by its proxy alone, and whom that lets in", func(ctx context.Context) {
-		from := env.caller()
-		get := func(host string, port int, fields string) string {
+		get := func(address, path string, headers ...string) summary {
 			GinkgoHelper()
-			request := "GET /" + model.PoliciesPath + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n" + fields + "\r\n"
-			out, err := env.k.exec(ctx, from, strings.NewReader(request), testserver, "raw", "-addr", fmt.Sprintf("%s:%d", d.pod.Status.PodIP, port))
-			if err != nil {
-				return err.Error()
+			flags := []string{"-timeout", "10s"}
+			for _, h := range headers {
+				flags = append(flags, "-header", h)
 			}
-			return out
+			return env.call(ctx, env.caller(), "http://"+address+"/"+path, flags...)
 		}
-		const known = "Authorization: Basic b24tY2FsbDpsZXRtZWlu\r\n" // on-call:letmein
-		Expect(get(dashboardHost, 8080, "")).To(ContainSubstring("connection refused"), "past the proxy")
-		Expect(get("localhost", 8080, known)).To(ContainSubstring("connection refused"), "past the proxy")
-		Expect(get(dashboardHost, 4180, "")).To(HavePrefix("HTTP/1.1 401 "), "without a name")
-		Expect(get(dashboardHost, 4180, known)).To(And(HavePrefix("HTTP/1.1 200 "), ContainSubstring(policy)))
-		Expect(get("evil.example.com", 4180, known)).To(HavePrefix("HTTP/1.1 403 "), "by another host name")
-		Expect(get(dashboardHost, 4180, known+"Origin: https://evil.example.com\r\n")).To(HavePrefix("HTTP/1.1 403 "), "for a page of another site")
-		Expect(get(dashboardHost, 8081, "")).To(HavePrefix("HTTP/1.1 404 "), "on the port for kubelets")
-		by := env.raw(ctx, from, "fairlead-dashboard."+systemNamespace+".svc:4180", strings.NewReader("GET / HTTP/1.1\r\nHost: "+dashboardHost+"\r\nConnection: close\r\n"+known+"\r\n"))
-		Expect(by).To(And(HavePrefix("HTTP/1.1 200 "), ContainSubstring("<title>"), ContainSubstring("Content-Security-Policy: default-src 'none'")), "by the Service")
+		status := func(of summary) int {
+			GinkgoHelper()
+			Expect(of.Statuses).To(HaveLen(1), "%v", of.Errors)
+			return slices.Collect(maps.Keys(of.Statuses))[0]
+		}
+		const name, known = "Host: " + dashboardHost, "Authorization: Basic b24tY2FsbDpsZXRtZWlu" // on-call:letmein
+		pages, proxy, health := d.pod.Status.PodIP+":8080", d.pod.Status.PodIP+":4180", d.pod.Status.PodIP+":8081"
+		for _, host := range []string{name, "Host: localhost"} {
+			Expect(maps.Keys(get(pages, model.PoliciesPath, host, known).Errors)).To(ConsistOf(ContainSubstring("connection refused")), "past the proxy, with %s", host)
+		}
+		Expect(status(get(proxy, model.PoliciesPath, name))).To(Equal(401), "without a name")
+		in := get(proxy, model.PoliciesPath, name, known)
+		Expect(status(in)).To(Equal(200))
+		Expect(in.LastBody).To(ContainSubstring(policy))
+		Expect(status(get(proxy, model.PoliciesPath, "Host: evil.example.com", known))).To(Equal(403), "by another host name")
+		Expect(status(get(proxy, model.PoliciesPath, name, known, "Origin: https://evil.example.com"))).To(Equal(403), "for a page of another site")
+		Expect(status(get(health, "healthz"))).To(Equal(200))
+		Expect(status(get(health, model.PoliciesPath, name, known))).To(Equal(404), "on the port for kubelets")
+		by := get("fairlead-dashboard."+systemNamespace+".svc:4180", "", name, known)
+		Expect(status(by)).To(Equal(200), "by the Service")
+		Expect(by.LastBody).To(ContainSubstring("<title>"))
 	}, NodeTimeout(time.Minute))
 
 	It("refuses requests that are not its pages' own, by a port that is forwarded too", func(ctx context.Context) {

@@ -6,12 +6,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"fairlead.dev/fairlead/internal/cli"
@@ -88,7 +90,8 @@ concurrency: {max: 33}
 
 	It("shows what pods have made up as text", func(ctx context.Context) {
 		env.policy(ctx, "dashboard-any", "podSelector: {matchLabels: {app: caller}}\nto: [{any: {}}]\n")
-		at := env.upstream.Status.PodIP + ":8080"
+		// A pod that no Service leads to, so that the policy for any destination governs the calls.
+		at := env.callers[slices.IndexFunc(env.callers, func(p corev1.Pod) bool { return p.Name != env.caller().Name })].Status.PodIP + ":8080"
 		defer calling(func() {
 			Expect(env.raw(ctx, env.caller(), at, strings.NewReader(hostileCall))).To(HavePrefix("HTTP/1.1 200 "))
 		})()

@@ -129,7 +129,7 @@ var _ = Describe("the dashboard in the cluster", Ordered, ContinueOnFailure, fun
 			model.ChangesPath:  policy,
 			model.BreakersPath: `"items":`,
 			model.NodesPath:    env.k.nodes(ctx)[0].Name,
-			model.ProblemsPath: "no node's clock",
+			model.ProblemsPath: "clocks were compared",
 			"":                 "<title>",
 		} {
 			Eventually(func(g Gomega) {

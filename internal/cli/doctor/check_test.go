@@ -2,15 +2,20 @@ package doctor
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/cli/ask"
 	"fairlead.dev/fairlead/internal/cli/clitest"
 	"fairlead.dev/fairlead/internal/liveapi"
 )
@@ -164,4 +169,38 @@ func TestAPodThatOneAgentHasIsCaptured(t *testing.T) {
 	if all, known := with().captures(); len(all) != 0 || known {
 		t.Errorf("without agents: %+v, known %t", all, known)
 	}
+}
+
+// Agents that hang cost half a minute, however many they are, and what the API server shows is checked all the same.
+func TestWhatHangsIsUnknownAndTheRestIsChecked(t *testing.T) {
+	env, _, _ := clitest.Env(t, well, authority(t, clitest.Now.AddDate(1, 0, 0)))
+	c, err := env.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hangs := func(*corev1.Pod, uint16) (*http.Client, func(), error) {
+		return &http.Client{Transport: hanging{}}, func() {}, nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		r := Check(t.Context(), Options{Env: env, Client: c, Ask: ask.New(env, c, hangs)})
+		if took := time.Since(began); took != gathering {
+			t.Errorf("it took %s", took)
+		}
+		results := map[string]Result{}
+		for _, f := range r.Findings {
+			results[f.Group] = f.Result
+		}
+		if results["installation"] != OK || results["policies"] != OK || results["kernel"] != Unknown || results["nodes"] != Unknown || r.Problems != 0 {
+			t.Errorf("%+v", r.Findings)
+		}
+	})
+}
+
+// hanging is a transport to what never answers.
+type hanging struct{}
+
+func (hanging) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
 }

@@ -18,6 +18,8 @@ import (
 const (
 	// mostAgents is how many agents are asked unless Options say so.
 	mostAgents = 1000
+	// gathering is for how long manager and agents are asked in all: where many hang, those that come later are unknown.
+	gathering = 30 * time.Second
 	// mostNamed is how many nodes or pods a finding names.
 	mostNamed = 3
 	// mostFindings is how many findings of one kind there are before the others are counted.
@@ -55,6 +57,8 @@ func (a *agent) answered() bool { return a.node.Err == nil || a.captures.Err == 
 
 // gather asks the manager and the agents that run, all at a time: what hangs holds up nothing else.
 func (k *checker) gather(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, gathering)
+	defer stop()
 	l := &k.live
 	var asking sync.WaitGroup
 	defer asking.Wait()

@@ -63,8 +63,8 @@ func TestNamesAreCompleted(t *testing.T) {
 // Every listing has the flags of one.
 func TestListingsHaveTheFlagsOfListings(t *testing.T) {
 	env, _, _ := clitest.Env(t)
-	for _, name := range []string{"status", "breakers", "endpoints", "top"} {
-		cmd, _, err := root(env).Find([]string{name})
+	for _, name := range []string{"status", "breakers", "breakers history", "endpoints", "top"} {
+		cmd, _, err := root(env).Find(strings.Fields(name))
 		if err != nil {
 			t.Fatal(err)
 		}

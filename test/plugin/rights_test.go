@@ -73,6 +73,7 @@ func TestRights(t *testing.T) {
 		"top -l":    {"top -n shop -l app=web", []string{"pods", "portforward", "callers"}, "fairlead-manager-0"},
 		"tap":       {"tap -A", []string{"pods", "portforward"}, "fairlead-agent-0"},
 		"endpoints": {"endpoints", []string{"pods", "portforward"}, "fairlead-agent-0"},
+		"history":   {"breakers history -A", []string{"pods", "portforward"}, "fairlead-manager-0"},
 		"trace":     {"trace -A", []string{"pods", "portforward"}, "fairlead-agent-0"},
 		"trace POD": {"trace web -n shop", []string{"pods", "portforward", "pod"}, "fairlead-agent-0"},
 		"suggest":   {"suggest web -n shop --sample 0s", []string{"pods", "portforward"}, "fairlead-manager-0"},

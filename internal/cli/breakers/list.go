@@ -14,20 +14,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/cli/ask"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/output"
 	"fairlead.dev/fairlead/internal/controller/compile"
 )
 
 // New returns the command.
-func New(env *kube.Env) *cobra.Command {
+func New(env *kube.Env) *cobra.Command { return newCommand(env, nil) }
+
+func newCommand(env *kube.Env, reach ask.Reach) *cobra.Command {
 	var l kube.Listing
 	cmd := &cobra.Command{
 		Use:   "breakers",
 		Short: "List circuit breakers, or keep them open or closed for a time",
-		Long: `Lists the destinations of policies that have a circuit breaker, with its worst state on all nodes. breakers open and breakers closed keep those of a
-policy open, or closed, for a time.`,
-		Example: "  kubectl fairlead breakers -A\n  kubectl fairlead breakers open payments --for 10m\n  kubectl fairlead breakers reset payments",
+		Long: `Lists the destinations of policies that have a circuit breaker, with its worst state on all nodes. breakers open and breakers close keep those of a
+policy open, or closed, for a time; breakers history lists when breakers opened and closed of late.`,
+		Example: "  kubectl fairlead breakers -A\n  kubectl fairlead breakers open payments --for 10m\n  kubectl fairlead breakers reset payments\n  kubectl fairlead breakers history -A --destination billing/payments",
 		Args:    kube.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := env.Client()
@@ -38,7 +41,7 @@ policy open, or closed, for a time.`,
 		},
 	}
 	l.AddTo(cmd, env)
-	cmd.AddCommand(newForce(env, true), newForce(env, false), newReset(env))
+	cmd.AddCommand(newForce(env, true), newForce(env, false), newReset(env), newHistory(env, reach))
 	return cmd
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/cli/ask"
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/output"
@@ -44,7 +43,7 @@ one may be in on another. It is about the policies of all namespaces, unless -n 
 			if !cmd.Flags().Changed("namespace") {
 				f.AllNamespaces = true
 			}
-			if err := f.check(env, args); err != nil {
+			if err := f.check(args); err != nil {
 				return err
 			}
 			c, err := env.Client()
@@ -66,30 +65,20 @@ one may be in on another. It is about the policies of all namespaces, unless -n 
 }
 
 // check takes the policy that arguments name, in the namespace of -n if they name none, and says what is wrong with the flags.
-func (f *flags) check(env *kube.Env, args []string) error {
+func (f *flags) check(args []string) error {
 	if f.Every < time.Second {
 		return fmt.Errorf("--interval %s is too short: write 1s or more", f.Every)
 	}
-	if len(args) == 0 {
-		return nil
+	var err error
+	if len(args) > 0 {
+		f.policy, err = f.Key(args[0])
 	}
-	kind, name, err := kube.ParsePolicy(args[0])
-	switch {
-	case err != nil: // namespace/name
-		f.policy = args[0]
-		return nil
-	case kind == v1alpha1.ClusterRetryPolicyKind, kind == "" && f.AllNamespaces:
-		f.policy = name
-		return nil
-	}
-	namespace, err := env.Namespace()
-	f.policy = namespace + "/" + name
 	return err
 }
 
 // collect asks the agents.
 func (f *flags) collect(ctx context.Context, env *kube.Env, c client.Reader, a *ask.Asker) (*kube.Found, error) {
-	wanted, err := f.wanted(ctx, c)
+	wanted, err := f.Wanted(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -115,36 +104,6 @@ func (f *flags) collect(ctx context.Context, env *kube.Env, c client.Reader, a *
 	return &kube.Found{Table: *table(answers, f.ejected), Value: answers}, nil
 }
 
-// wanted says of policies, named as namespace/name or as a ClusterRetryPolicy, whether the flags choose them.
-func (f *flags) wanted(ctx context.Context, c client.Reader) (func(policy string) bool, error) {
-	options, err := f.Options()
-	if err != nil {
-		return nil, err
-	}
-	if f.Selector == "" {
-		return func(policy string) bool {
-			return options.Namespace == "" || !strings.Contains(policy, "/") || strings.HasPrefix(policy, options.Namespace+"/")
-		}, nil
-	}
-	policies, err := kube.Policies(ctx, c, options)
-	if err != nil {
-		return nil, err
-	}
-	names := map[string]bool{}
-	for i := range policies {
-		names[policies[i].Key()] = true
-	}
-	return func(policy string) bool { return names[policy] }, nil
-}
-
-// resource is a policy for -o name.
-func resource(policy string) string {
-	if _, name, namespaced := strings.Cut(policy, "/"); namespaced {
-		return "retrypolicy." + v1alpha1.GroupName + "/" + name
-	}
-	return "clusterretrypolicy." + v1alpha1.GroupName + "/" + policy
-}
-
 func table(answers []liveapi.List[liveapi.Endpoints], ejected bool) *output.Table {
 	t := &output.Table{Columns: output.Columns("POLICY", "DESTINATION", "ENDPOINT", "NODE", "STATE", "WEIGHT", "~OUTSTANDING", "EJECTIONS", "~FOR", "+~NEXT PROBE", "+RULE", "+POD"),
 		None: "No agent has such an endpoint."}
@@ -163,7 +122,7 @@ func table(answers []liveapi.List[liveapi.Endpoints], ejected bool) *output.Tabl
 func add(t *output.Table, list *liveapi.List[liveapi.Endpoints], d *liveapi.Endpoints, e *liveapi.Endpoint, ejected bool) {
 	row := []string{d.Policy, d.Destination, e.Address.String(), list.Node}
 	put := func(key string, cells ...string) {
-		t.Rows = append(t.Rows, output.Row{Name: resource(d.Policy), Key: strings.Join(append(row, key), "\x00"), Cells: append(slices.Clone(row), cells...)})
+		t.Rows = append(t.Rows, output.Row{Name: kube.ResourceOf(d.Policy), Key: strings.Join(append(row, key), "\x00"), Cells: append(slices.Clone(row), cells...)})
 	}
 	if len(e.Judged) == 0 {
 		if !ejected {

@@ -3,12 +3,14 @@ package kube
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/cli/output"
 )
 
@@ -52,6 +54,42 @@ func (l *Listing) Options() (*client.ListOptions, error) {
 	var err error
 	o.Namespace, err = l.env.Namespace()
 	return o, err
+}
+
+// Key returns a policy that an argument names as fairlead names it: namespace/name, in the namespace of the flags if it names none, or the name of a
+// ClusterRetryPolicy, which a name alone is with -A.
+func (l *Listing) Key(arg string) (string, error) {
+	kind, name, err := ParsePolicy(arg)
+	switch {
+	case err != nil: // namespace/name
+		return arg, nil
+	case kind == v1alpha1.ClusterRetryPolicyKind, kind == "" && l.AllNamespaces:
+		return name, nil
+	}
+	namespace, err := l.env.Namespace()
+	return namespace + "/" + name, err
+}
+
+// Wanted says of policies, as fairlead names them, whether the flags choose them.
+func (l *Listing) Wanted(ctx context.Context, c client.Reader) (func(key string) bool, error) {
+	options, err := l.Options()
+	if err != nil {
+		return nil, err
+	}
+	if l.Selector == "" {
+		return func(key string) bool {
+			return options.Namespace == "" || !strings.Contains(key, "/") || strings.HasPrefix(key, options.Namespace+"/")
+		}, nil
+	}
+	policies, err := Policies(ctx, c, options)
+	if err != nil {
+		return nil, err
+	}
+	keys := map[string]bool{}
+	for i := range policies {
+		keys[policies[i].Key()] = true
+	}
+	return func(key string) bool { return keys[key] }, nil
 }
 
 // Found is what a listing has found: text, a table below it, and the same as a value for JSON and YAML.

@@ -26,6 +26,14 @@ func (p *Policy) Resource() string {
 	return strings.ToLower(p.Kind) + "." + v1alpha1.GroupName + "/" + p.Object.GetName()
 }
 
+// ResourceOf is a policy that fairlead names so, as -o name prints it.
+func ResourceOf(key string) string {
+	if _, name, namespaced := strings.Cut(key, "/"); namespaced {
+		return strings.ToLower(v1alpha1.RetryPolicyKind) + "." + v1alpha1.GroupName + "/" + name
+	}
+	return strings.ToLower(v1alpha1.ClusterRetryPolicyKind) + "." + v1alpha1.GroupName + "/" + key
+}
+
 // Key is the policy as fairlead names it: namespace/name, or name.
 func (p *Policy) Key() string {
 	return strings.TrimPrefix(p.Object.GetNamespace()+"/"+p.Object.GetName(), "/")

@@ -84,10 +84,12 @@ func harmless(text []byte, forYAML bool) []byte {
 	return out
 }
 
-// Names prints the names of a table's rows, those of several rows once.
+// Names prints the names of a table's rows, those of several rows once. Objects with one name in several namespaces differ in the first column.
 func (t *Table) Names(w io.Writer) {
+	seen := map[[2]string]bool{}
 	for i := range t.Rows {
-		if i == 0 || t.Rows[i].Name != t.Rows[i-1].Name || t.Rows[i].Cells[0] != t.Rows[i-1].Cells[0] {
+		if key := [2]string{t.Rows[i].Name, t.Rows[i].Cells[0]}; !seen[key] {
+			seen[key] = true
 			fmt.Fprintln(w, Text(t.Rows[i].Name))
 		}
 	}

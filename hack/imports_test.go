@@ -104,7 +104,7 @@ var packages = map[string][]string{
 	"internal/cli/describe": {"api/v1alpha1", "internal/policy", "internal/controller/compile", "internal/cli/kube", "internal/cli/output", "internal/cli/gather",
 		"internal/cli/effective"},
 	"internal/cli/importer":        {"api/v1alpha1", "internal/controller/compile", "internal/cli/kube", "internal/cli/output", "internal/cli/gather", "internal/cli/schema"},
-	"internal/cli/doctor":          {"api/v1alpha1", "internal/cli/kube", "internal/cli/output"},
+	"internal/cli/doctor":          {"api/v1alpha1", "internal/cli/ask", "internal/cli/kube", "internal/cli/output", "internal/liveapi"},
 	"internal/cli/clitest":         {"api/v1alpha1", "internal/cli/kube", "internal/cli/gather"},
 	"internal/cli/ask":             {"internal/cli/kube", "internal/cli/output", "internal/liveapi"},
 	"internal/cli/ask/asktest":     {"internal/cli/ask", "internal/cli/kube"},

@@ -2,15 +2,20 @@ package controller
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/changes"
 	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/controller/status"
+	"fairlead.dev/fairlead/internal/liveapi"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -148,6 +153,71 @@ func TestABreakerWhoseAgentHasGoneIsNotSaidToBeClosed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Breakers of each destination are changes of their own, where Events are about the first and the last of a policy.
+func TestBreakersOfEachDestinationAreChanges(t *testing.T) {
+	h := newStatusHarness(t, 1, `{podSelector: {matchLabels: {app: %s}}, to: [{cidr: {block: 192.0.2.0/24}}, {any: {}}], circuitBreaker: {consecutiveFailures: 5}}`)
+	h.changes = changes.New()
+	h.runUntilWritten("shop/p0")
+	report := func(a, b distribute.Breakers) {
+		h.agents.figures[policy.ParseID("shop/p0")] = distribute.Figures{
+			AsOf: h.clock.Now(), Breakers: a.Plus(b), Targets: []distribute.TargetFigures{{Target: "cidr 192.0.2.0/24", Breakers: a}, {Target: "any", Breakers: b}},
+		}
+		h.run("shop/p0")
+	}
+	report(distribute.Breakers{}, distribute.Breakers{})
+	report(distribute.Breakers{Open: 1}, distribute.Breakers{})
+	report(distribute.Breakers{Open: 2}, distribute.Breakers{HalfOpen: 1})
+	report(distribute.Breakers{Lost: 1}, distribute.Breakers{HalfOpen: 1})
+	report(distribute.Breakers{Closings: 1}, distribute.Breakers{Open: 1})
+	report(distribute.Breakers{Closings: 1}, distribute.Breakers{}) // its agent has gone for good
+	var got []string
+	for _, c := range h.changes.Since(begin, 100, func(*liveapi.Change) bool { return true }) {
+		got = append(got, strings.Join([]string{c.Kind, c.Policy, c.Target, c.Note}, "|"))
+	}
+	slices.Reverse(got)
+	want := []string{
+		"BreakerOpened|shop/p0|cidr 192.0.2.0/24|A circuit breaker opened for cidr 192.0.2.0/24.",
+		"BreakerOpened|shop/p0|any|A circuit breaker opened for any.",
+		"BreakerClosed|shop/p0|cidr 192.0.2.0/24|All circuit breakers for cidr 192.0.2.0/24 are closed again.",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What was open before a restart has not opened now, and what opens with the first report of a policy that had none has.
+func TestBreakersThatWereOpenBeforeARestartAreNoChanges(t *testing.T) {
+	for _, before := range []int64{0, 1} {
+		h := newStatusHarness(t, 1, onePolicy)
+		h.changes = changes.New()
+		h.server.cached["shop/p0"].Status.Traffic = &v1alpha1.TrafficStatus{BreakersOpen: before}
+		h.traffic("shop/p0", 1, 0) // of the first agent that comes back
+		h.run("shop/p0")
+		h.traffic("shop/p0", 1, 1)
+		h.run("shop/p0")
+		h.clock.SetTime(begin.Add(inheritedGrace))
+		h.traffic("shop/p0", 1, 1)
+		h.run("shop/p0")
+		if got := h.changes.Since(begin.Add(-time.Hour), 100, func(c *liveapi.Change) bool { return c.Kind == eventBreakerOpened }); len(got) != 1-int(before) {
+			t.Errorf("with %d open before: %+v", before, got)
+		}
+	}
+}
+
+// Events about a policy are changes, but for those of breakers, which are each destination's.
+func TestEventsAreChanges(t *testing.T) {
+	log := changes.New()
+	r := recordingChanges{events.NewFakeRecorder(10), log}
+	p := &v1alpha1.RetryPolicy{}
+	p.Namespace, p.Name = "shop", "p"
+	for _, reason := range []string{eventBreakerOpened, eventBreakerClosed, eventRolledBack} {
+		r.Eventf(p, nil, "Normal", reason, actionObserve, "%s", "why")
+	}
+	if got := log.Since(begin, 100, func(*liveapi.Change) bool { return true }); len(got) != 1 || got[0].Kind != eventRolledBack || got[0].Policy != "shop/p" || got[0].Note != "why" {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -96,11 +96,11 @@ func (m *Manager) addLive(p *liveParts, store *distribute.Store, lookup *cluster
 	if m.opts.LiveAddress == "" || m.opts.LiveAddress == "0" {
 		return nil
 	}
-	h := live.Handler(live.Options{Store: store, Inventory: p.inventory, Changes: p.changes, ServiceAt: lookup.ServiceAt})
+	h := live.Handler(live.Options{Store: store, Inventory: p.inventory, Changes: p.changes, ServiceAt: lookup.ServiceAt, EgressExpires: func() int64 { return m.egress.Expires() }})
 	return m.manager.Add(onEveryReplica{func(ctx context.Context) error { return liveapi.Serve(ctx, "the live API", m.opts.LiveAddress, h) }})
 }
 
-// recordingChanges records Events, and notes those about policies as changes.
+// recordingChanges records Events, and notes those about policies as changes, but for breakers that open and close: openings notes those of each destination.
 type recordingChanges struct {
 	events.EventRecorder
 	log *changes.Log
@@ -109,7 +109,7 @@ type recordingChanges struct {
 // Eventf implements events.EventRecorder.
 func (r recordingChanges) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
 	r.EventRecorder.Eventf(regarding, related, kind, reason, action, note, args...)
-	if o, err := meta.Accessor(regarding); err == nil {
+	if o, err := meta.Accessor(regarding); err == nil && reason != eventBreakerOpened && reason != eventBreakerClosed {
 		id := policy.ID{Namespace: o.GetNamespace(), Name: o.GetName()}
 		if id.Namespace == "" {
 			id.Kind = policy.KindClusterRetryPolicy

@@ -23,6 +23,7 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/egress"
 	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/controller/references"
 	"fairlead.dev/fairlead/internal/policy"
@@ -86,6 +87,7 @@ type Options struct {
 type Manager struct {
 	opts    Options
 	manager manager.Manager
+	egress  *egress.Renewer // set by setup
 }
 
 // New returns a manager that has started nothing.
@@ -162,7 +164,7 @@ func (m *Manager) setup() error {
 	}
 	statuses := &statusReconciler{
 		client: m.manager.GetClient(), index: idx, agents: store, clock: clock.RealClock{}, schedule: defaultWriteSchedule(), wrote: wrote,
-		recorder: recordingChanges{m.manager.GetEventRecorder(fieldOwner), parts.changes}, records: map[policy.ID]*statusRecord{},
+		recorder: recordingChanges{m.manager.GetEventRecorder(fieldOwner), parts.changes}, changes: parts.changes, records: map[policy.ID]*statusRecord{},
 	}
 	return errors.Join(m.opts.Metrics.Register(statuses), statuses.SetupWithManager(m.manager, queue))
 }
@@ -183,6 +185,7 @@ func (m *Manager) addObjects(objects *objectReconciler, lookup *clusterLookup, s
 	if err != nil {
 		return err
 	}
+	m.egress = renewer
 	lookup.references = watcher.Find
 	objects.references, objects.referenced, objects.namespaceChanged = watcher, referenced, renewer.Wake
 	return objects.SetupWithManager(m.manager)

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/changes"
 	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/controller/status"
@@ -49,6 +50,7 @@ type statusReconciler struct {
 	index    *index.Index
 	agents   agents
 	recorder events.EventRecorder
+	changes  *changes.Log // nil: none is kept
 	clock    clock.PassiveClock
 	schedule *writeSchedule
 	wrote    func(status.Change) // counts writes
@@ -120,6 +122,7 @@ func (c *statusReconciler) reconcile(ctx context.Context, id policy.ID, turn boo
 	next := status.Of(&v, reports, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
 	c.noteProgrammed(record, next.Conditions)
 	record.breakers.observe(c.recorder, obj, base, reports)
+	record.openings.observe(c.changes, now, id, base, reports)
 	record.endpoints.observe(c.recorder, obj, base, &reports.Figures)
 	record.notices.observe(c.recorder, obj, base, &reports.Figures)
 	record.dryRun.observe(c.recorder, obj, base, &reports.Figures, now)

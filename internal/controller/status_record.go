@@ -22,6 +22,7 @@ type statusRecord struct {
 	// wroteAt, conditionsAt and trafficAt are when anything, conditions and figures of traffic were written last.
 	wroteAt, conditionsAt, trafficAt time.Time
 	breakers                         breakerWatch
+	openings                         openings
 	endpoints                        endpointWatch
 	notices                          noticeWatch
 	dryRun                           dryRunWatch

@@ -94,6 +94,14 @@ type AgentState struct {
 	Missing []string `json:"missing,omitempty"`
 }
 
+// ManagerState is what the manager that leads knows of itself.
+type ManagerState struct {
+	// At is its time.
+	At time.Time `json:"at"`
+	// EgressCAExpires is when the egress CA that signs ends; left out while there is none.
+	EgressCAExpires time.Time `json:"egressCAExpires,omitzero"`
+}
+
 // Change is something that has changed.
 type Change struct {
 	At time.Time `json:"at"`
@@ -102,5 +110,9 @@ type Change struct {
 	// Policy and Node say what it is about, as far as it is about one.
 	Policy string `json:"policy,omitempty"`
 	Node   string `json:"node,omitempty"`
+	// Target is the destination of the policy that BreakerOpened and BreakerClosed are about, as in Flow; a wide one (any, a pattern of hosts, a block of
+	// addresses) is one target, whatever of it is called. Managers of an earlier version leave it out, and have such changes of the first and the last
+	// breaker of a policy alone.
+	Target string `json:"target,omitempty"`
 	Note   string `json:"note,omitempty"`
 }

@@ -159,6 +159,45 @@ func quoted(s string) string {
 	return "`" + strings.NewReplacer("`", "\\`", "$", "\\$", `\`, `\\`).Replace(s) + "`"
 }
 
+// The page of a destination says when its own breakers were open: as marks and bars, and as a list. Those of other destinations of the policy are not there.
+func TestADestinationHasABreakerTimeline(t *testing.T) {
+	s := serve(t, generated.Small)
+	p, err := browser.Open(s.browser, s.address+"#/destination/"+url.PathEscape("shop/backend-0:80")+"?since=1h", browser.View{Width: 1280, Height: 900})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	const section = `[...document.querySelectorAll("section")].find((s) => s.querySelector("h2")?.textContent.startsWith("Breaker timeline"))`
+	if err := p.Eventually(section + `?.querySelectorAll("table tbody tr a").length > 0`); err != nil {
+		t.Fatal(err)
+	}
+	type state struct {
+		Lanes, Spans int
+		Marks        []string
+		Text         string
+	}
+	is, err := browser.Value[state](p, `(() => { const s = `+section+`; return {
+		Lanes: s.querySelectorAll(".lane").length, Spans: s.querySelectorAll(".lane .span.open").length,
+		Marks: [...s.querySelectorAll(".lane .mark")].map((m) => m.getAttribute("aria-label")), Text: s.innerText } })()`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if is.Lanes != 1 || is.Spans == 0 || len(is.Marks) == 0 || !strings.Contains(is.Text, "Breaker open") || !strings.Contains(is.Text, "service shop/backend-0:80") {
+		t.Errorf("%+v", is)
+	}
+	for _, m := range is.Marks {
+		if !strings.Contains(m, "Breaker opened") && !strings.Contains(m, "Breaker closed") {
+			t.Errorf("a mark of the timeline of breakers is %s", m)
+		}
+	}
+	if other, err := browser.Value[bool](p, `document.body.innerText.includes("elsewhere/other")`); err != nil || other {
+		t.Errorf("a breaker of another destination is on the page: %t, %v", other, err)
+	}
+	for _, w := range p.Wrong() {
+		t.Error(w)
+	}
+}
+
 // Thousands of policies and nodes are as many lines as fit into sight, and what scrolling costs is printed.
 func TestALargeClusterStaysFluid(t *testing.T) {
 	s := serve(t, generated.Large)

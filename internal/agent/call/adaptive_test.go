@@ -107,3 +107,16 @@ func TestRule06_AHeadThatIsHeldBackHasCome(t *testing.T) {
 		}
 	}
 }
+
+// An attempt that another limit has ended has not exceeded the adaptive one, which stays as it is.
+func TestRule06_WhatEndsSoonerHasNotExceededIt(t *testing.T) {
+	r := adapting(t, func(s *policy.Settings) { s.Retry.MaxRetries = 0 })
+	r.learn(20, 100*ms)
+	for range 40 {
+		r.begin(Request{})
+		r.fails(at(50*ms), timedOut) // as by timeouts.idle
+	}
+	if got := r.plan.Adaptive.Limit(); got != 100*ms {
+		t.Errorf("an attempt may take %v", got)
+	}
+}

@@ -217,6 +217,7 @@ func TestRule14_RetryAfterRaisesTheDelay(t *testing.T) {
 		"zero":                     {nil, 0, Wait, 100 * ms, 0},
 		"the longest honoured":     {func(r *policy.RetryAfter) { r.Max = 2 * time.Second }, 2 * time.Second, Wait, 2 * time.Second, 0},
 		"longer than that":         {func(r *policy.RetryAfter) { r.Max = 2 * time.Second }, 3 * time.Second, Forward, 0, ByDeadline},
+		"no longest":               {func(r *policy.RetryAfter) { r.Max = 0 }, 9 * time.Second, Wait, 9 * time.Second, 0},
 		"not honoured":             {func(r *policy.RetryAfter) { r.Honor = false }, time.Hour, Wait, 100 * ms, 0},
 		"negative pushback":        {nil, -1, Forward, 0, NotRetryable},
 	}

@@ -27,7 +27,8 @@ var clusterIP = netip.MustParseAddrPort("10.96.0.7:80")
 func options() Options {
 	now := time.Now()
 	o := Options{
-		Store: distribute.NewStore(distribute.StoreOptions{}), Inventory: inventory.New(0, now.Add(-time.Minute)), Changes: changes.New(),
+		EgressExpires: func() int64 { return 0 },
+		Store:         distribute.NewStore(distribute.StoreOptions{}), Inventory: inventory.New(0, now.Add(-time.Minute)), Changes: changes.New(),
 		ServiceAt: func(a netip.AddrPort) string {
 			if a == clusterIP {
 				return "warehouse/inventory:80"
@@ -46,7 +47,7 @@ func options() Options {
 	web.Counts.Calls = 6
 	o.Inventory.Add(now.Add(-time.Minute), []policy.Flow{cart, web, {Counts: policy.FlowCounts{Calls: 9}}})
 	o.Changes.Add(liveapi.Change{At: now.Add(-time.Hour), Kind: changes.AgentGone, Node: "n1"})
-	o.Changes.Add(liveapi.Change{At: now.Add(-time.Minute), Kind: "BreakerOpened", Policy: "shop/a"})
+	o.Changes.Add(liveapi.Change{At: now.Add(-time.Minute), Kind: "BreakerOpened", Policy: "shop/a", Target: "any"})
 	return o
 }
 
@@ -103,9 +104,25 @@ func TestTheTotalOverTimeIsAnswered(t *testing.T) {
 	}
 }
 
+func TestTheManagerSaysItsTimeAndWhenTheEgressCAEnds(t *testing.T) {
+	o, before := options(), time.Now()
+	got := answer[liveapi.ManagerState](t, o, liveapi.ManagerPath)
+	if got.At.Before(before) || got.At.After(time.Now()) || !got.EgressCAExpires.IsZero() {
+		t.Errorf("%+v, want no CA", got)
+	}
+	end := time.Date(2031, 3, 28, 0, 0, 0, 0, time.UTC)
+	o.EgressExpires = end.Unix
+	if got = answer[liveapi.ManagerState](t, o, liveapi.ManagerPath); !got.EgressCAExpires.Equal(end) {
+		t.Errorf("it ends at %s, want %s", got.EgressCAExpires, end)
+	}
+	if w := ask(o, liveapi.ManagerPath+"?x=1"); w.Code != http.StatusBadRequest {
+		t.Errorf("a parameter that there is not: %d", w.Code)
+	}
+}
+
 func TestChangesAreAnswered(t *testing.T) {
 	o := options()
-	for query, want := range map[string]int{"": 1, "?since=2h": 2, "?since=2h&node=n1": 1, "?kind=breakeropened": 1, "?policy=shop/b": 0, "?since=2h&limit=1": 1} {
+	for query, want := range map[string]int{"": 1, "?since=2h": 2, "?since=2h&node=n1": 1, "?kind=breakeropened": 1, "?policy=shop/b": 0, "?target=any": 1, "?target=host+a": 0, "?since=2h&limit=1": 1} {
 		if got := answer[liveapi.List[liveapi.Change]](t, o, liveapi.ChangesPath+query); len(got.Items) != want || got.Items == nil {
 			t.Errorf("%s: %+v", query, got.Items)
 		}

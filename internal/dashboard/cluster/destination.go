@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/url"
 	"slices"
 	"time"
@@ -16,6 +17,8 @@ import (
 const (
 	maxBreakers = 200
 	maxShares   = 50
+	// maxSifted is how many changes of a policy are looked at for those of one destination.
+	maxSifted = 1000
 )
 
 // Destination implements dashboard.Source.
@@ -37,17 +40,29 @@ func (s *Source) Destination(ctx context.Context, name string, since time.Durati
 	}
 	slices.Sort(policies)
 	slices.Sort(namespaces)
-	s.addTimeline(ctx, out, slices.Compact(policies), since)
+	s.addTimeline(ctx, out, since)
 	s.askAgents(ctx, out, slices.Compact(policies), slices.Compact(namespaces))
 	return out, nil
 }
 
-// addTimeline adds what has changed about the policies that govern calls to the destination.
-func (s *Source) addTimeline(ctx context.Context, out *model.Destination, policies []string, since time.Duration) {
+// addTimeline adds what has changed about the policies that govern calls to the destination, but for the breakers of their other targets.
+func (s *Source) addTimeline(ctx context.Context, out *model.Destination, since time.Duration) {
+	targets := map[string][]string{} // of each policy, those that the destination is under
+	for i := range out.Flows {
+		f := &out.Flows[i]
+		if !slices.Contains(targets[f.Policy], f.Target) {
+			targets[f.Policy] = append(targets[f.Policy], f.Target)
+		}
+	}
+	policies := slices.Sorted(maps.Keys(targets))
 	for _, p := range policies[:min(len(policies), 16)] {
-		changes, err := s.changes(ctx, dashboard.ChangesQuery{Since: since, Policy: p, Limit: maxChanges})
+		changes, err := s.changes(ctx, dashboard.ChangesQuery{Since: since, Policy: p, Limit: maxSifted})
 		note(&out.Part, "What has changed cannot be read", err)
-		out.Timeline = append(out.Timeline, changes...)
+		for _, c := range changes {
+			if c.Target == "" || slices.Contains(targets[p], c.Target) {
+				out.Timeline = append(out.Timeline, c)
+			}
+		}
 	}
 	slices.SortStableFunc(out.Timeline, func(a, b liveapi.Change) int { return b.At.Compare(a.At) })
 	out.Timeline = out.Timeline[:min(len(out.Timeline), maxChanges)]

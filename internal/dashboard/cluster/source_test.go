@@ -176,6 +176,18 @@ func TestPagesOfOneThing(t *testing.T) {
 	if l := d.Limits[1]; l.Kind != "Rate" || l.Scope != "Cluster" || l.Max != 500 || len(l.Shares) != d.Asked || l.Shares[0].Max < l.Shares[len(l.Shares)-1].Max {
 		t.Errorf("%+v", l)
 	}
+	opened := 0
+	for _, c := range d.Timeline {
+		if c.Target != "" && c.Target != d.Flows[0].Target {
+			t.Errorf("among the changes is one of another target: %+v", c)
+		}
+		if c.Kind == "BreakerOpened" {
+			opened++
+		}
+	}
+	if opened == 0 {
+		t.Errorf("no breaker has opened: %+v", d.Timeline)
+	}
 	open := ask(t, s.Breakers).Items[0]
 	name := strings.TrimPrefix(open.Target, "service ")
 	if host, is := strings.CutPrefix(name, "host "); is {

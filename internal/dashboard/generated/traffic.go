@@ -87,14 +87,23 @@ func (c *Cluster) traffic(at time.Time) {
 	c.store.Add(at, flows)
 }
 
-// happens adds changes.
+func opened(policy, target string) liveapi.Change {
+	return liveapi.Change{Kind: "BreakerOpened", Policy: policy, Target: target, Note: "A circuit breaker opened for " + target + "."}
+}
+
+func closed(policy, target string) liveapi.Change {
+	return liveapi.Change{Kind: "BreakerClosed", Policy: policy, Target: target, Note: "All circuit breakers for " + target + " are closed again."}
+}
+
+// happens adds changes; among them each time some of the first policy, at its destination and at another one.
 func (c *Cluster) happens(at time.Time) {
 	m := c.policies[c.rnd.IntN(len(c.policies))]
+	first := c.policies[0]
 	node := NodeName(c.rnd.IntN(c.size.Nodes))
 	for i, one := range []liveapi.Change{
 		{Kind: changes.PolicyChanged, Policy: m.key, Note: "its spec was edited"},
-		{Kind: "BreakerOpened", Policy: m.key, Note: "A circuit breaker opened for " + m.label + "."},
-		{Kind: "BreakerClosed", Policy: m.key, Note: "All circuit breakers are closed again."},
+		opened(m.key, m.target), closed(m.key, m.target),
+		opened(first.key, first.target), closed(first.key, first.target), opened(first.key, "service elsewhere/other:80"),
 		{Kind: changes.AgentGone, Node: node, Note: "v0.9.0"},
 		{Kind: changes.AgentConnected, Node: node, Note: "v0.9.0 " + Script},
 		{Kind: "RolloutStarted", Policy: m.key, Note: "Generation 3 goes to 10 % of the nodes."},

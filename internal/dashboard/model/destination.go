@@ -25,7 +25,8 @@ type Destination struct {
 	ClosedBreakers int           `json:"closedBreakers"`
 	// Limits are the rate and concurrency limits in force there.
 	Limits []Limit `json:"limits"`
-	// Timeline are the changes of the policies in Flows: breakers and endpoints, edits, rollouts. The latest first, 100 at most.
+	// Timeline are the changes of the policies in Flows: edits, rollouts, endpoints, and breakers that opened and closed, of the targets in Flows alone. The
+	// latest first, 100 at most.
 	Timeline []liveapi.Change `json:"timeline"`
 }
 

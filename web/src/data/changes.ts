@@ -102,7 +102,12 @@ export interface Span {
   /** From 0 to 1. */
   from: number;
   to: number;
+  /** In milliseconds; undefined: before what the changes say, or still so. */
+  beganAt: number | undefined;
+  endedAt: number | undefined;
   policy: string;
+  /** Empty where it is about all destinations of the policy. */
+  target: string;
   kind: "open" | "ejected";
   /** Its beginning is not among the changes: it was so before. */
   before: boolean;
@@ -128,15 +133,18 @@ export function spansOf(changes: readonly Change[], from: number, to: number): S
     const policy = c.policy ?? "";
     const begun = begins[c.kind];
     const ended = ends[c.kind];
-    const key = `${begun ?? ended} ${policy}`;
+    const target = c.target ?? "";
+    const key = `${begun ?? ended} ${policy} ${target}`;
     if (begun && !open.has(key)) {
-      open.set(key, { from: place(ms), to: 1, policy, kind: begun, before: false, goesOn: true });
+      open.set(key, { from: place(ms), to: 1, beganAt: ms, endedAt: undefined, policy, target, kind: begun, before: false, goesOn: true });
     } else if (ended) {
       const span = open.get(key);
       open.delete(key);
-      if (ms >= from) spans.push({ from: span?.from ?? 0, to: place(ms), policy, kind: ended, before: !span, goesOn: false });
+      if (ms < from) continue;
+      const began = { from: span?.from ?? 0, beganAt: span?.beganAt, before: !span };
+      spans.push({ ...began, to: place(ms), endedAt: ms, policy, target, kind: ended, goesOn: false });
     }
   }
   spans.push(...open.values());
-  return spans.sort((a, b) => a.from - b.from || a.policy.localeCompare(b.policy));
+  return spans.sort((a, b) => a.from - b.from || a.policy.localeCompare(b.policy) || a.target.localeCompare(b.target));
 }

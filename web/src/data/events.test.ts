@@ -197,6 +197,25 @@ test("openings and closings are spans, also where one of both is not known", () 
   );
 });
 
+test("openings of the destinations of one policy are spans of their own", () => {
+  const spans = spansOf(
+    [
+      { ...change(110, "BreakerOpened"), target: "host a" },
+      { ...change(120, "BreakerOpened"), target: "host b" },
+      { ...change(130, "BreakerClosed"), target: "host a" },
+    ],
+    100_000,
+    200_000,
+  );
+  assert.deepEqual(
+    spans.map((s) => [s.target, s.beganAt, s.endedAt, s.goesOn]),
+    [
+      ["host a", 110_000, 130_000, false],
+      ["host b", 120_000, undefined, true],
+    ],
+  );
+});
+
 test("a series has gaps where there were no calls, and its last step may be shorter", () => {
   const series: Series = {
     from: at(100),

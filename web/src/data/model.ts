@@ -138,6 +138,8 @@ export interface Change {
   kind: string;
   policy?: string;
   node?: string;
+  /** The destination of the policy that a breaker's opening or closing is about, as in Flow. */
+  target?: string;
   note?: string;
 }
 

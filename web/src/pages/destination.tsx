@@ -14,6 +14,7 @@ import { Limits } from "../parts/limits.tsx";
 import { linkTo, route, setQuery, since } from "../parts/location.ts";
 import { BreakerSummary, NodeBreakers } from "../parts/node-breakers.tsx";
 import { Notes, Waiting } from "../parts/notes.tsx";
+import { Openings } from "../parts/openings.tsx";
 import { useReady } from "../parts/ready.ts";
 import { Section } from "../parts/section.tsx";
 import { Timeline } from "../parts/timeline.tsx";
@@ -62,6 +63,7 @@ export function DestinationPage({ name }: { name: string }) {
             <p class="note">{`${d.asked} of ${plural(d.agents, "agent")} were asked for breakers, endpoints and limits, or have answered.`}</p>
           )}
           <NodeBreakers of={d} />
+          <Openings changes={d.timeline} from={d.series.from} to={d.series.to} />
           <Section
             title="Calls"
             more={

@@ -11,7 +11,7 @@ import { type Column, Table } from "./table.tsx";
 
 const icons: Record<string, IconName> = { policies: "policies", breakers: "open", rollouts: "changes", agents: "nodes", other: "idle" };
 
-export const changeId = (c: Change) => `${c.at} ${c.kind} ${c.policy ?? ""} ${c.node ?? ""} ${c.note ?? ""}`;
+export const changeId = (c: Change) => `${c.at} ${c.kind} ${c.policy ?? ""} ${c.node ?? ""} ${c.target ?? ""} ${c.note ?? ""}`;
 
 function About({ of: c }: { of: Change }) {
   if (c.policy) return <a href={linkTo("policy", c.policy)}>{c.policy}</a>;

@@ -1,6 +1,6 @@
 // Changes as marks on lanes, on the time axis of the chart above them; breakers that were open as bars.
 
-import { lanes, type Mark, marksOf, type Span, spansOf } from "../data/changes.ts";
+import { type Lane, lanes, type Mark, marksOf, type Span, spansOf } from "../data/changes.ts";
 import type { Change } from "../data/model.ts";
 import { spaced } from "../data/words.ts";
 import { plural } from "../format/numbers.ts";
@@ -15,6 +15,8 @@ interface Props {
   onPick?: (c: Change) => void;
   /** Says when it begins and ends, where no chart does. */
   times?: boolean;
+  /** The one lane to show. */
+  only?: Lane;
 }
 
 function nameOfMark(m: Mark): string {
@@ -29,12 +31,12 @@ function nameOfMark(m: Mark): string {
 
 function nameOfSpan(s: Span): string {
   const what = s.kind === "open" ? "Breaker open" : "Endpoints ejected";
-  return `${what}: ${s.policy}${s.goesOn ? ", and still so" : ""}`;
+  return `${what}: ${s.policy}${s.target && `, ${s.target}`}${s.goesOn ? ", and still so" : ""}`;
 }
 
 const at = (share: number) => `${(share * 100).toFixed(2)}%`;
 
-export function Timeline({ changes, from, to, onPick, times }: Props) {
+export function Timeline({ changes, from, to, onPick, times, only }: Props) {
   const begin = parse(from) ?? 0;
   const end = parse(to) ?? 0;
   const spans = spansOf(changes, begin, end).slice(0, 60);
@@ -42,6 +44,7 @@ export function Timeline({ changes, from, to, onPick, times }: Props) {
     <div class="timeline" role="group" aria-label="Changes on the time of the chart">
       {lanes.map(({ lane, title }) => {
         const marks = marksOf(changes, lane, begin, end, narrow.value ? 0.075 : 0.02);
+        if (only && lane !== only) return null;
         if (marks.length === 0 && !(lane === "breakers" && spans.length > 0)) return null;
         return (
           <div class="lane" key={lane}>
@@ -50,7 +53,7 @@ export function Timeline({ changes, from, to, onPick, times }: Props) {
               {lane === "breakers" &&
                 spans.map((s) => (
                   <span
-                    key={`${s.kind} ${s.policy} ${s.from}`}
+                    key={`${s.kind} ${s.policy} ${s.target} ${s.from}`}
                     class={`span ${s.kind}`}
                     title={nameOfSpan(s)}
                     style={{ left: at(s.from), width: at(Math.max(0.004, s.to - s.from)) }}

@@ -1,0 +1,64 @@
+package controller
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/controller/changes"
+	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/status"
+	"fairlead.dev/fairlead/internal/liveapi"
+	"fairlead.dev/fairlead/internal/policy"
+)
+
+// openings notes as changes when breakers of each of a policy's destinations open and close, where Events, of which there are few, are about the policy.
+// A breaker has closed when its agent, or the next one on its node, reports so.
+type openings struct {
+	seeded    bool
+	inherited bool // the status showed open breakers at the first observation
+	of        map[string]opening
+}
+
+// opening is how a destination's breakers were at the last observation.
+type opening struct {
+	open     int // half-open ones too
+	closings uint64
+}
+
+// observe notes what has changed. What the status said when the policy was seen first is no change.
+func (w *openings) observe(log *changes.Log, at time.Time, id policy.ID, base *v1alpha1.PolicyStatus, reports *status.Reports) {
+	f := &reports.Figures
+	if !w.seeded {
+		w.seeded, w.of = true, map[string]opening{}
+		w.inherited = base.Traffic != nil && base.Traffic.BreakersOpen+base.Traffic.BreakersHalfOpen > 0
+	}
+	if f.AsOf.IsZero() {
+		return // agents have not come back yet
+	}
+	all := map[string]distribute.Breakers{} // calls to one destination may be counted under several of the policies that are merged
+	for i := range f.Targets {
+		all[f.Targets[i].Target] = all[f.Targets[i].Target].Plus(f.Targets[i].Breakers)
+	}
+	for _, target := range slices.Sorted(maps.Keys(all)) {
+		b := all[target]
+		was, now := w.of[target], opening{b.Open + b.HalfOpen, b.Closings}
+		if now.open == 0 && b.Lost > 0 {
+			continue // whether it has closed is not known yet
+		}
+		w.of[target] = now
+		change := liveapi.Change{At: at, Policy: id.String(), Target: target}
+		switch {
+		case w.inherited && reports.KnownFor < inheritedGrace:
+			continue
+		case was.open == 0 && now.open > 0:
+			change.Kind, change.Note = eventBreakerOpened, "A circuit breaker opened for "+target+"."
+		case was.open > 0 && now.open == 0 && now.closings > was.closings:
+			change.Kind, change.Note = eventBreakerClosed, "All circuit breakers for "+target+" are closed again."
+		default:
+			continue
+		}
+		log.Add(change)
+	}
+}

@@ -7,7 +7,7 @@ CLUSTER_TOOL = bin/cluster -name '$(CLUSTER)'
 KUBE_ASSETS = $(MAKE) -s --no-print-directory kube-assets
 
 # The flags of what the tool builds, so that what they have in common is compiled once.
-CLUSTER_TOOL_FLAGS = -trimpath -pgo=off
+CLUSTER_TOOL_FLAGS = -trimpath -pgo=off -gcflags=all=-dwarf=false
 
 .PHONY: cluster-tool
 cluster-tool:

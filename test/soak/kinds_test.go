@@ -46,6 +46,9 @@ func variantOf(seed uint64) int { return int(seed / uint64(kindCount) % variants
 // steady reports whether the agent stays the same in the whole round, so that what it counts does.
 func (k kind) steady() bool { return k == kindEndpoints || k >= kindOutage }
 
+// steady is that of the kind, but for rounds with one agent of others.
+func (f *fixed) steady() bool { return f.kind.steady() || f.oneAgent }
+
 // sound reports whether nothing fails but what the kind has fail.
 func (k kind) sound() bool { return k == kindEndpoints || k >= kindOutage }
 
@@ -61,6 +64,8 @@ type fixed struct {
 	ill bool
 	// connections is how many a pod may have; 0: as many as it likes.
 	connections int
+	// oneAgent: it is not restarted, and servers fail.
+	oneAgent bool
 	// sick: servers fail the calls of the first pod alone, which its node is not to open a circuit of the cluster for.
 	sick bool
 }
@@ -70,10 +75,10 @@ func drawFixed(rng *rand.Rand, seed uint64) (f fixed) {
 	f.kind, f.variant = k, variant
 	switch k {
 	case kindOpaque:
-		switch rng.IntN(4) {
-		case 0:
-			f.drawRate(rng)
+		switch variant { // in the others time is what bounds connections
 		case 1:
+			f.drawRate(rng)
+		case 3:
 			f.connections = 1 + rng.IntN(3)
 		}
 	case kindForced:
@@ -85,13 +90,14 @@ func drawFixed(rng *rand.Rand, seed uint64) (f fixed) {
 		f.ill, f.sick = k == kindEndpoints, k == kindCluster && variant%2 == 1
 		if variant == 0 && (k == kindCircuit || k == kindCluster) { // it opens with each failure
 			f.breaker.ConsecutiveFailures, f.breaker.Probes = 1, 1
+			f.oneAgent = true
 		}
 	case kindRate, kindSharedRate:
 		f.drawRate(rng)
 	case kindConcurrency:
 		f.drawConcurrency(rng)
 		if variant == 0 { // fewer places than clients
-			f.concurrency.Max, f.concurrency.Adaptive, f.concurrency.Scope = 1+rng.IntN(2), nil, policy.ShareNode
+			f.concurrency.Max, f.concurrency.Adaptive, f.concurrency.Scope, f.oneAgent = 1+rng.IntN(2), nil, policy.ShareNode, true
 		}
 	}
 	return f

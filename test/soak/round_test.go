@@ -57,7 +57,7 @@ const lasts = 2500 * time.Millisecond
 func play(t *testing.T, seed uint64) *round {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	r := &round{seed: seed, fixed: drawFixed(rng, seed), lag: watchLag()}
-	r.calm = r.fixed.kind == kindCalm || rng.IntN(4) == 0 && r.fixed.kind != kindAny && !r.fixed.kind.sound()
+	r.calm = r.fixed.kind == kindCalm || rng.IntN(4) == 0 && r.fixed.kind != kindAny && !r.fixed.kind.sound() && !r.fixed.oneAgent
 	defer r.lag.stop()
 	r.trust = drawTrust(t, rng, r.fixed.kind)
 	r.build(t, rng)
@@ -186,7 +186,7 @@ func (r *round) happen(t *testing.T, rng *rand.Rand) {
 		switch n := rng.IntN(5); {
 		case n < 2:
 			r.edit(rng)
-		case n < 4 || r.fixed.kind.steady():
+		case n < 4 || r.fixed.steady():
 			r.choose(rng)
 			r.install()
 		default:
@@ -266,7 +266,7 @@ func (r *round) newAccount(c *client, rng *rand.Rand) *account {
 	if a.steps[0].deaf > 0 && a.size > 0 {
 		a.size = 2*windowSize + rng.IntN(windowSize)
 	}
-	if rng.IntN(20) == 0 && !r.fixed.kind.steady() {
+	if rng.IntN(20) == 0 && !r.fixed.steady() {
 		a.leaves = between(rng, time.Millisecond, 100*time.Millisecond)
 	}
 	return r.add(a)

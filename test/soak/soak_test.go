@@ -27,14 +27,6 @@ const players = 3
 
 // TestSoak plays rounds until its time is over, or the one that SOAK_ROUND names.
 func TestSoak(t *testing.T) {
-	total := defaultTime
-	if s := os.Getenv("SOAK_TIME"); s != "" {
-		d, err := time.ParseDuration(s)
-		if err != nil {
-			t.Fatalf("SOAK_TIME: %v", err)
-		}
-		total = d
-	}
 	if s := os.Getenv("SOAK_ROUND"); s != "" {
 		judge(t, checked(t, number(t, "SOAK_ROUND", s)))
 		return
@@ -44,6 +36,7 @@ func TestSoak(t *testing.T) {
 		seed = number(t, "SOAK_SEED", s)
 	}
 	fmt.Fprintf(os.Stderr, "soak: SOAK_SEED=%d\n", seed)
+	total := duration(t)
 	sum := tally{deck: deck{rng: rand.New(rand.NewPCG(seed, 0))}, total: total, end: time.Now().Add(total)}
 	var playing sync.WaitGroup
 	for range players {
@@ -66,6 +59,20 @@ func TestSoak(t *testing.T) {
 	if t.Failed() {
 		t.Logf("the soak began with SOAK_SEED=%d", seed)
 	}
+}
+
+// duration is how long the soak lasts.
+func duration(t *testing.T) time.Duration {
+	t.Helper()
+	s := os.Getenv("SOAK_TIME")
+	if s == "" {
+		return defaultTime
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatalf("SOAK_TIME: %v", err)
+	}
+	return d
 }
 
 func number(t *testing.T, name, s string) uint64 {

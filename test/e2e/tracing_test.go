@@ -26,12 +26,18 @@ const (
 	clientSpan   = 3
 )
 
-const traced = healing + "observability: {tracing: {samplePercent: 100}}\n"
+const traced = healing + "observability: {accessLog: All, tracing: {samplePercent: 100}}\n"
 
-// collectedSpans asks the collector from inside its own pod.
-func (s *environment) collectedSpans(ctx context.Context, collector *corev1.Pod) (out []span) {
+// logged is what the collector shows of a log record.
+type logged struct {
+	Trace, Body string
+	Attributes  map[string]string
+}
+
+// collected asks the collector from inside its own pod.
+func collected[T any](ctx context.Context, collector *corev1.Pod, path string) (out []T) {
 	GinkgoHelper()
-	text, err := s.k.exec(ctx, collector, nil, testserver, "get", "http://127.0.0.1:8080/")
+	text, err := env.k.exec(ctx, collector, nil, testserver, "get", "http://127.0.0.1:8080"+path)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(json.Unmarshal([]byte(text), &out)).To(Succeed())
 	return out
@@ -84,6 +90,7 @@ spec: {selector: {app: collector}, ports: [{port: 4317}]}
 		variables := []corev1.EnvVar{
 			{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: fmt.Sprintf("http://collector.%s.svc:4317", env.namespace)},
 			{Name: "OTEL_EXPORTER_OTLP_PROTOCOL", Value: "grpc"},
+			{Name: "OTEL_LOGS_EXPORTER", Value: "otlp"},
 		}
 		var before []corev1.EnvVar
 		env.k.setAgents(ctx, func(had []corev1.EnvVar) []corev1.EnvVar {
@@ -104,7 +111,7 @@ spec: {selector: {app: collector}, ports: [{port: 4317}]}
 		attempts := map[string]span{} // by their IDs
 		Eventually(func(g Gomega) {
 			call, attempts = nil, map[string]span{}
-			for _, s := range env.collectedSpans(ctx, collector) {
+			for _, s := range collected[span](ctx, collector, "/") {
 				if s.Attributes["url.path"] != "/traced" {
 					continue
 				}
@@ -128,5 +135,20 @@ spec: {selector: {app: collector}, ports: [{port: 4317}]}
 		Expect(saw).To(HaveLen(1))
 		Expect(saw[0]).To(HaveLen(55))
 		Expect(attempts).To(HaveKey(saw[0][36:52]), "the upstream got the span of its attempt: %q", saw)
+
+		By("exporting the line of the access log with the same trace")
+		var line *logged
+		Eventually(func() *logged {
+			for _, l := range collected[logged](ctx, collector, "/logs") {
+				if l.Attributes["path"] == "/traced" {
+					line = &l
+				}
+			}
+			return line
+		}).WithContext(ctx).ShouldNot(BeNil())
+		Expect(line.Trace).To(Equal(call.Trace))
+		Expect(line.Body).To(Equal("call"))
+		Expect(line.Attributes).To(And(HaveKeyWithValue("pod", env.namespace+"/"+env.caller().Name), HaveKeyWithValue("tries", "3"),
+			HaveKeyWithValue("policy", env.namespace+"/traced"), HaveKeyWithValue("retry_decision", "recovered")))
 	}, NodeTimeout(8*time.Minute))
 })

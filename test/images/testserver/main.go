@@ -13,7 +13,7 @@ import (
 const usage = `usage: testserver serve|collect|authproxy|call|grpc|load|raw|dial|get|kill [flags]
 
   serve  answer HTTP as the query string says (see serve.go), echo raw TCP, and more if asked to
-  collect  receive spans over OTLP, and show them
+  collect  receive spans and log records over OTLP, and show them
   authproxy  forward what comes with a name and a password
   call   make calls and print one JSON summary
   grpc   make gRPC calls and print the status of each

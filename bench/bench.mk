@@ -24,6 +24,11 @@ bench-blocks: bench-deps ## Measure what each block of a policy costs per call, 
 	@$(BENCH_DATAPLANE)
 	@bin/bench-dataplane -blocks -rounds 12 -duration 1s $(BENCH_JSON) $(BENCH_FLAGS)
 
+.PHONY: bench-fairness
+bench-fairness: ## Measure what one pod's 5,000 connections, or 100 times the calls, cost another pod, and fail where that is more than the goal (some minutes, root, two cores).
+	@go build -trimpath -pgo=$(AGENT_PROFILE) -o bin/bench-fairness ./bench/fairness
+	@bin/bench-fairness -judge $(BENCH_FLAGS)
+
 .PHONY: agent-profile
 agent-profile: bench-deps ## Make the profile anew that the agent is compiled with (root, two cores).
 	@go build -trimpath -pgo=off -o bin/bench-dataplane ./bench/dataplane

@@ -34,6 +34,7 @@ uninstall() {
   "$helm" uninstall --namespace $namespace --wait --timeout 3m fairlead >/dev/null
   "$helm" uninstall --namespace $namespace fairlead-crds >/dev/null
   $kubectl delete namespace $namespace --timeout=60s >/dev/null
+  $kubectl delete clustertrustbundle fairlead.dev:egress:ca --ignore-not-found >/dev/null
   local left
   left=$(ours)
   if [ "$left" != "CustomResourceDefinition clusterretrypolicies.policy.fairlead.dev

@@ -9,6 +9,7 @@ if [ "$(id -u)" != 0 ]; then
   [ "${REQUIRE_PRIVILEGED:-}" != 1 ]
   exit
 fi
+IMAGES+=(cmd/dashboard) # which the demonstration does without
 cleanup() { [ "${KEEP:-}" = 1 ] || local_down "$name"; }
 trap cleanup EXIT
 step "a local cluster named $name"

@@ -13,6 +13,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent"
 	"fairlead.dev/fairlead/internal/agent/onecall"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
+	"fairlead.dev/fairlead/internal/agent/telemetry/logs"
 	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/cgroup"
 )
@@ -46,6 +47,9 @@ func run(ctx context.Context, args []string) error {
 	if o.Traces, err = spans.ClientFromEnvironment(); err != nil {
 		return err
 	}
+	if o.Logs, err = logs.ClientFromEnvironment(); err != nil {
+		return err
+	}
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level})).With("node", o.Node)
 	o.AccessLog = os.Stdout
 	if memory := cgroup.OpenOwn(o.Log); memory != nil {
@@ -56,7 +60,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	o.Log.Info("starting", "manager", o.Manager, "http", o.HTTPAddress, "traces", o.Traces != nil)
+	o.Log.Info("starting", "manager", o.Manager, "http", o.HTTPAddress, "traces", o.Traces != nil, "logs", o.Logs != nil)
 	return a.Run(ctx)
 }
 

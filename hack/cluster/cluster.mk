@@ -1,13 +1,13 @@
 # The local cluster: a real Kubernetes with three nodes on this machine, see hack/cluster/README.md.
 CLUSTER ?= fairlead
 # What runs in pods: every main package here becomes the image fairlead.dev/NAME:dev.
-IMAGES ?= $(wildcard cmd/manager cmd/agent test/images/*)
+IMAGES ?= $(wildcard cmd/manager cmd/agent cmd/dashboard test/images/*)
 CLUSTER_TOOL = bin/cluster -name '$(CLUSTER)'
 # A command that prints KUBEBUILDER_ASSETS, building what is missing first.
 KUBE_ASSETS = $(MAKE) -s --no-print-directory kube-assets
 
 # The flags of what the tool builds, so that what they have in common is compiled once.
-CLUSTER_TOOL_FLAGS = -trimpath -pgo=off
+CLUSTER_TOOL_FLAGS = -trimpath -pgo=off -gcflags=all=-dwarf=false
 
 .PHONY: cluster-tool
 cluster-tool:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
 
 	"fairlead.dev/fairlead/internal/agent/capture"
 	"fairlead.dev/fairlead/internal/agent/capture/kernel"
@@ -24,13 +25,14 @@ import (
 	"fairlead.dev/fairlead/internal/agent/subscribe"
 	"fairlead.dev/fairlead/internal/agent/telemetry"
 	"fairlead.dev/fairlead/internal/agent/telemetry/flows"
+	"fairlead.dev/fairlead/internal/agent/telemetry/logs"
 	"fairlead.dev/fairlead/internal/agent/telemetry/spans"
 	"fairlead.dev/fairlead/internal/agent/telemetry/steps"
 	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 )
 
-// Options configure an Agent. All but Profiling, Drain, MaxSeries, CallerLabel, Memory and Traces are required.
+// Options configure an Agent. All but Profiling, Drain, MaxSeries, CallerLabel, Memory, Traces and Logs are required.
 type Options struct {
 	// Node is the name of the node; pods of other nodes are not this agent's.
 	Node string
@@ -57,6 +59,8 @@ type Options struct {
 	Memory capture.Memory
 	// Traces sends the spans of traced calls; nil: there is nowhere to send them, so no call is traced.
 	Traces otlptrace.Client
+	// Logs sends the lines of the access log; nil: they go to AccessLog alone.
+	Logs sdklog.Exporter
 	// Log is for operators, AccessLog takes one JSON line per logged call.
 	Log       *slog.Logger
 	AccessLog io.Writer
@@ -120,8 +124,7 @@ func (a *Agent) closeHost() {
 // newDataPlane makes what carries calls: meter, routes and proxy.
 func (a *Agent) newDataPlane() error {
 	var err error
-	a.accessLog, err = telemetry.NewAccessLog(telemetry.AccessLogOptions{Writer: a.opts.AccessLog, Pod: a.pod})
-	if err != nil {
+	if err := a.newAccessLog(); err != nil {
 		return err
 	}
 	if a.opts.Traces != nil {
@@ -153,6 +156,20 @@ func (a *Agent) newDataPlane() error {
 		return err
 	}
 	return nil
+}
+
+// newAccessLog makes what writes the lines that policies ask for, and exports them if that is wanted.
+func (a *Agent) newAccessLog() error {
+	o := telemetry.AccessLogOptions{Writer: a.opts.AccessLog, Pod: a.pod}
+	var err error
+	if a.opts.Logs != nil {
+		o.Exporter, err = logs.New(logs.Options{Client: a.opts.Logs, Log: a.opts.Log, Node: a.opts.Node})
+		if err != nil {
+			return err
+		}
+	}
+	a.accessLog, err = telemetry.NewAccessLog(o)
+	return err
 }
 
 // headMemory is an eighth of what the agent may use, and what a proxy has by default where that is more.

@@ -96,7 +96,7 @@ func (m *Manager) addLive(p *liveParts, store *distribute.Store, lookup *cluster
 	if m.opts.LiveAddress == "" || m.opts.LiveAddress == "0" {
 		return nil
 	}
-	h := live.Handler(live.Options{Store: store, Inventory: p.inventory, Changes: p.changes, ServiceAt: lookup.ServiceAt})
+	h := live.Handler(live.Options{Store: store, Inventory: p.inventory, Changes: p.changes, ServiceAt: lookup.ServiceAt, EgressExpires: func() int64 { return m.egress.Expires() }})
 	return m.manager.Add(onEveryReplica{func(ctx context.Context) error { return liveapi.Serve(ctx, "the live API", m.opts.LiveAddress, h) }})
 }
 

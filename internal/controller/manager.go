@@ -23,6 +23,7 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/egress"
 	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/controller/references"
 	"fairlead.dev/fairlead/internal/policy"
@@ -86,6 +87,7 @@ type Options struct {
 type Manager struct {
 	opts    Options
 	manager manager.Manager
+	egress  *egress.Renewer // set by setup
 }
 
 // New returns a manager that has started nothing.
@@ -183,6 +185,7 @@ func (m *Manager) addObjects(objects *objectReconciler, lookup *clusterLookup, s
 	if err != nil {
 		return err
 	}
+	m.egress = renewer
 	lookup.references = watcher.Find
 	objects.references, objects.referenced, objects.namespaceChanged = watcher, referenced, renewer.Wake
 	return objects.SetupWithManager(m.manager)

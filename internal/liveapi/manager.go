@@ -94,6 +94,14 @@ type AgentState struct {
 	Missing []string `json:"missing,omitempty"`
 }
 
+// ManagerState is what the manager that leads knows of itself.
+type ManagerState struct {
+	// At is its time.
+	At time.Time `json:"at"`
+	// EgressCAExpires is when the egress CA that signs ends; left out while there is none.
+	EgressCAExpires time.Time `json:"egressCAExpires,omitzero"`
+}
+
 // Change is something that has changed.
 type Change struct {
 	At time.Time `json:"at"`

@@ -18,4 +18,5 @@ const (
 	TrafficPath   = "/debug/v1/traffic"
 	NodesPath     = "/debug/v1/nodes"
 	ChangesPath   = "/debug/v1/changes"
+	ManagerPath   = "/debug/v1/manager"
 )

@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -201,6 +202,8 @@ func (p *Page) heard(event any) {
 		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
 			text = "log " + string(e.Entry.Level) + ": " + e.Entry.Text + " " + e.Entry.URL
 		}
+	case *page.EventJavascriptDialogOpening:
+		text = "dialog: " + e.Message
 	case *network.EventResponseReceived:
 		if e.Response.Status >= 400 {
 			text = fmt.Sprintf("%d for %s", e.Response.Status, e.Response.URL)
@@ -213,7 +216,7 @@ func (p *Page) heard(event any) {
 	}
 }
 
-// Wrong lists what the page has reported as wrong: errors and warnings on its console, exceptions, requests that were refused.
+// Wrong lists what the page has reported as wrong: errors and warnings on its console, exceptions, dialogs, requests that were refused.
 func (p *Page) Wrong() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -99,7 +99,7 @@ func visits() []visit {
 		{"hostile", "#/destination/" + url.PathEscape(hostile), []string{"<img src=x"}},
 		{"calls", "#/calls", []string{"shop"}},
 		{"changes", "#/changes", []string{"Breakers", "Rollouts", "All calls"}}, // below them is the list, of which a narrow page shows nothing yet
-		{"problems", "#/problems", []string{"4 of 5 ready", "node-0001"}},
+		{"problems", "#/problems", []string{"4 of 5 ready", "node-0001", "nft_reject_inet", "<img src=x", "docs/guides/tls#trust-in-pods"}},
 		{"nodes", "#/nodes", []string{"node-0000"}},
 	}
 }

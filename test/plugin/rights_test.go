@@ -57,7 +57,7 @@ func TestRights(t *testing.T) {
 	}{
 		"status":              {"status", []string{"policies", "system"}, "Manager:   1 of 1 ready (fairlead.dev/manager:v0)"},
 		"version":             {"version", []string{"system"}, "Agents:  fairlead.dev/agent:v0"},
-		"doctor":              {"doctor", []string{"policies", "system", "leases"}, "no node's clock is ahead"},
+		"doctor":              {"doctor", []string{"policies", "system", "portforward", "leases"}, "1 clock was compared"},
 		"describe":            {"describe payments -n shop", []string{"policies", "namespace"}, "retry.maxRetries"},
 		"describe, all":       {"describe crp/base", []string{"policies", "cluster"}, "timeouts.connect"},
 		"explain":             {"explain web http://payments/ -n shop", []string{"policies", "namespace"}, "service shop/payments: fits, and governs the call"},

@@ -21,6 +21,13 @@ func (r *round) checkRefusals() {
 	}
 }
 
+// atOnce is how long it takes at most to refuse a call that has not stood in line. It may take longer: then it counts as one that has.
+const atOnce = 5 * time.Millisecond
+
+// stood reports whether a call that was refused may have stood in line for a token, ahead of others: those that came to be ahead of it, of another pod, may
+// have had it miss its deadline.
+func (a *account) stood(l *policy.RateLimit) bool { return a.waited(min(l.MaxWait, atOnce)) }
+
 // waited reports whether a call that was refused may have stood in line for it.
 func (a *account) waited(longest time.Duration) bool {
 	return longest > 0 && a.head.Sub(a.begun) >= longest
@@ -43,7 +50,7 @@ func (r *round) gone(a *account) time.Time {
 func (r *round) checkRefusedByRate(l *policy.RateLimit, calls []*account) {
 	var begun, until []time.Time // of the calls that may have taken a token, in order
 	for _, a := range calls {
-		if a.reason == "rate_limited" && !a.waited(l.MaxWait) && a.sends == 1 {
+		if a.reason == "rate_limited" && !a.stood(l) && a.sends == 1 {
 			continue
 		}
 		last := r.gone(a)
@@ -60,23 +67,30 @@ func (r *round) checkRefusedByRate(l *policy.RateLimit, calls []*account) {
 		if a.reason == "rate_limited" {
 			r.covers("a refusal by a rate had to have a cause")
 		}
-		if a.reason == "rate_limited" && a.sends == 1 && !emptied(l, a, begun, until) {
-			r.doubt(a, "the limit of %d in %v, burst %d, waits of %v, refused it and was not used up", l.Requests, l.Per, l.Burst, l.MaxWait)
+		if a.reason != "rate_limited" || a.sends != 1 {
+			continue
+		}
+		wait := l.MaxWait // rule 3: a wait that does not fit into the deadline is none
+		if shortest, _ := bounds(r.possible(a), overall); shortest > 0 {
+			wait = min(wait, shortest)
+		}
+		if !emptied(l, wait, a, begun, until) {
+			r.doubt(a, "the limit of %d in %v, burst %d, waits of %v, refused it and was not used up", l.Requests, l.Per, l.Burst, wait)
 			return
 		}
 	}
 }
 
-// emptied reports whether the bucket may have been empty for a call.
-func emptied(l *policy.RateLimit, a *account, begun, until []time.Time) bool {
+// emptied reports whether the bucket may have been empty for a call that may wait for so long.
+func emptied(l *policy.RateLimit, wait time.Duration, a *account, begun, until []time.Time) bool {
 	later, _ := slices.BinarySearchFunc(begun, a.head.Add(1), time.Time.Compare)
 	own := len(begun) - later // that came after it
-	if a.waited(l.MaxWait) {
+	if a.stood(l) {
 		own++
 	}
 	rate := float64(l.Requests) / l.Per.Seconds()
 	for i := len(until) - 1; i >= 0; i-- {
-		had := float64(l.Burst) + rate*(max(a.begun.Sub(until[i]), 0)+l.MaxWait).Seconds()
+		had := float64(l.Burst) + rate*(max(a.begun.Sub(until[i]), 0)+wait).Seconds()
 		if float64(len(until)-i-own) > had-1.01 {
 			return true
 		}

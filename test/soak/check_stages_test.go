@@ -23,24 +23,37 @@ func (r *round) waitInVain(ctx context.Context) error {
 }
 
 // drawStageBounds draws what ends stages of calls that make no progress.
-func drawStageBounds(rng *rand.Rand, t *policy.Timeouts) {
+func drawStageBounds(rng *rand.Rand, variant int, t *policy.Timeouts) {
 	bound := func() time.Duration { return oneOf(rng, 0, between(rng, 60*time.Millisecond, 250*time.Millisecond)) }
+	short := between(rng, 60*time.Millisecond, 100*time.Millisecond)
 	t.Connect = between(rng, 30*time.Millisecond, 150*time.Millisecond)
-	switch rng.IntN(4) {
-	case 0:
+	if rng.IntN(2) == 0 {
+		variant = -1
+	}
+	switch stage := rng.IntN(4); {
+	case variant == 0:
+		t.Write = short
+	case variant == 1:
+		t.MaxDuration = 2 * short
+	case variant == 2:
+		t.Read = short
+	case stage == 0:
 		t.Idle = bound()
-	case 1:
+	case stage == 1:
 		t.MaxDuration = oneOf(rng, 0, between(rng, 150*time.Millisecond, 400*time.Millisecond))
 	default:
 		t.Read, t.Write = bound(), bound()
 	}
 }
 
-// linger has the server make no progress for some time, in one of the stages.
-func (p *step) linger(rng *rand.Rand) {
+// linger has the server make no progress for some time, in one of the stages: for long in the one that a variant bounds.
+func (p *step) linger(rng *rand.Rand, variant int) {
 	p.pieces = 2
-	long := between(rng, 10*time.Millisecond, 500*time.Millisecond)
-	switch rng.IntN(4) {
+	long, stage := between(rng, 10*time.Millisecond, 500*time.Millisecond), rng.IntN(4)
+	if variant < 3 && rng.IntN(2) == 0 {
+		long, stage = 500*time.Millisecond, min(variant, 1)
+	}
+	switch stage {
 	case 0:
 		p.deaf = long
 	case 1, 2:

@@ -52,6 +52,7 @@ func (k kind) sound() bool { return k == kindEndpoints || k >= kindOutage }
 // fixed is what all policies of a round have in common, so that what is counted over time has one bound.
 type fixed struct {
 	kind        kind
+	variant     int
 	breaker     *policy.Breaker
 	rate        *policy.RateLimit
 	share       policy.Share // of the rate, if the cluster shares it
@@ -66,7 +67,7 @@ type fixed struct {
 
 func drawFixed(rng *rand.Rand, seed uint64) (f fixed) {
 	k, variant := kindOf(seed), variantOf(seed)
-	f.kind = k
+	f.kind, f.variant = k, variant
 	switch k {
 	case kindOpaque:
 		switch rng.IntN(4) {
@@ -76,7 +77,7 @@ func drawFixed(rng *rand.Rand, seed uint64) (f fixed) {
 			f.connections = 1 + rng.IntN(3)
 		}
 	case kindForced:
-		if rng.IntN(2) == 0 {
+		if variant > 0 && rng.IntN(2) == 0 {
 			f.breaker = drawBreaker(rng, k)
 		}
 	case kindCircuit, kindWindow, kindEndpoints, kindOutage, kindCluster:

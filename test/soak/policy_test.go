@@ -54,7 +54,7 @@ func drawSettings(rng *rand.Rand, f fixed, calm bool) policy.Settings {
 	case f.kind == kindTimeouts:
 		makeExact(rng, &s)
 		s.Retry.On, s.Retry.Overrides, s.Fallback = policy.Of(policy.ConnectFailure), nil, nil
-		drawStageBounds(rng, &s.Timeouts)
+		drawStageBounds(rng, f.variant, &s.Timeouts)
 	case f.kind == kindHedges:
 		makeExact(rng, &s)
 		s.Retry.Hedging = policy.Hedging{Max: 1 + rng.IntN(2), Delay: between(rng, 20*time.Millisecond, 100*time.Millisecond)}

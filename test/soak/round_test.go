@@ -302,7 +302,7 @@ func (r *round) drawStep(rng *rand.Rand) step {
 		p.late = between(rng, 0, 300*time.Millisecond)
 		return p
 	case r.fixed.kind == kindTimeouts:
-		p.linger(rng)
+		p.linger(rng, r.fixed.variant)
 		return p
 	case r.calm || r.fixed.ill || r.fixed.kind.fails() || r.fixed.kind == kindFaults || rng.IntN(10) < 5:
 		return p

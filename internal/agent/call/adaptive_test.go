@@ -30,7 +30,7 @@ func TestRule06_AttemptsMayTakeWhatSuccessfulOnesTook(t *testing.T) {
 	r := adapting(t, nil)
 	r.learn(19, 100*ms)
 	r.want(r.start(t0, Request{}), StartAttempt)
-	if a := r.placed(t0); !a.Until.Equal(at(5*time.Second)) || r.call.Limit(0) != LimitAdaptive || r.call.PerTry(0) != 5*time.Second {
+	if a := r.placed(t0); !a.Until.Equal(at(5*time.Second)) || r.call.Limit(0) != LimitAdaptive || r.call.TimeLeft(0) != 5*time.Second {
 		t.Errorf("%+v by %d after 19 attempts", a, r.call.Limit(0))
 	}
 	r.call.ClientGone(at(time.Second)) // which says nothing
@@ -105,5 +105,18 @@ func TestRule06_AHeadThatIsHeldBackHasCome(t *testing.T) {
 		if got := r.plan.Adaptive.Limit(); got != 100*ms {
 			t.Errorf("%v", got)
 		}
+	}
+}
+
+// An attempt that another limit has ended has not exceeded the adaptive one, which stays as it is.
+func TestRule06_WhatEndsSoonerHasNotExceededIt(t *testing.T) {
+	r := adapting(t, func(s *policy.Settings) { s.Retry.MaxRetries = 0 })
+	r.learn(20, 100*ms)
+	for range 40 {
+		r.begin(Request{})
+		r.fails(at(50*ms), timedOut) // as by timeouts.idle
+	}
+	if got := r.plan.Adaptive.Limit(); got != 100*ms {
+		t.Errorf("an attempt may take %v", got)
 	}
 }

@@ -129,8 +129,14 @@ func (c *Call) Deadline() time.Time { return c.timeOf(c.deadline) }
 // Limit tells which deadline an attempt has.
 func (c *Call) Limit(id AttemptID) Limit { return c.attempts[id%MaxAttempts].limit }
 
-// PerTry is how long the clock of an attempt may run, as long as it is placed; 0: there is no limit.
-func (c *Call) PerTry(id AttemptID) time.Duration { return c.attempts[id%MaxAttempts].perTry }
+// TimeLeft is how much longer the clock of an attempt may run, which stands while the request is being sent (Sending); 0: there is no limit.
+func (c *Call) TimeLeft(id AttemptID) time.Duration {
+	t := &c.attempts[id%MaxAttempts]
+	if t.perTry == 0 {
+		return 0
+	}
+	return max(t.perTry-t.spent, 1)
+}
 
 // AttemptDeadline is when an attempt is overdue; zero means never.
 func (c *Call) AttemptDeadline(id AttemptID) time.Time {

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"testing"
@@ -187,4 +188,53 @@ func TestRule10_ALostResponseIsAReset(t *testing.T) {
 	r.plan.Budget.Reconfigure(policy.Budget{Window: time.Second})
 	r.want(r.call.Timer(a.Until), Reject)
 	r.ended(Reset, ByBudget, 502, 1)
+}
+
+// A share of attempts is exactly that: none at 0 %, and all at 100 %, whatever is drawn.
+func TestAShareOfAttemptsMeetsFaults(t *testing.T) {
+	for _, tc := range []struct {
+		percent int
+		drawn   float64
+		want    bool
+	}{{0, 0, false}, {100, math.Nextafter(1, 0), true}, {50, 0.5, false}, {50, math.Nextafter(0.5, 0), true}} {
+		f := &Faults{Faults: &policy.Faults{Percent: tc.percent, Until: at(time.Hour).Unix(), Abort: policy.FaultReset}, Ends: at(time.Hour)}
+		if got := f.strikes(t0, func() float64 { return tc.drawn }); got != tc.want {
+			t.Errorf("%d %%, of which %v is drawn: %v", tc.percent, tc.drawn, got)
+		}
+	}
+}
+
+// What holds an attempt up does not end while the one beside it is being placed or sent: whoever does that is not interrupted. It goes on as it was to start.
+func TestAHeldAttemptWaitsForTheOneBesideIt(t *testing.T) {
+	r := faulty(t, policy.Faults{Delay: time.Second}, nil)
+	r.plan.Hedge = Hedge{After: 200 * ms, Max: 1}
+	r.want(r.start(t0, Request{}), Wait)
+	r.plan.Faults.Percent = 0
+	next := func(when string, want time.Duration) {
+		t.Helper()
+		if got := r.call.NextAt(); !got.Equal(at(want)) {
+			t.Errorf("%s: next at %v, want %v", when, got.Sub(t0), want)
+		}
+	}
+	r.want(r.call.Timer(at(200*ms)), StartAttempt)
+	next("while it is placed", 10*time.Second)
+	r.placed(at(200 * ms))
+	next("once it is", time.Second)
+	r.sending(at(300 * ms))
+	next("while it is sent", 10*time.Second)
+	r.written(at(400 * ms))
+	next("once it is sent", time.Second)
+
+	r = faulty(t, policy.Faults{Delay: time.Second}, nil)
+	r.plan.Faults.Percent = 0
+	r.begin(Request{})
+	a := r.fails(t0, stale) // after which connections are fresh
+	r.want(a, StartAttempt)
+	r.placed(t0)
+	a = r.want(r.fails(t0, sentLost), Wait)
+	r.plan.Faults.Percent = 100
+	a = r.want(r.call.Timer(a.Until), Wait)
+	if a = r.want(r.call.Timer(a.Until), StartAttempt); !a.Avoid || !a.Fresh || a.Start != Retry {
+		t.Errorf("it starts as %+v", a)
+	}
 }

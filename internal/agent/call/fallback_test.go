@@ -221,3 +221,26 @@ func TestFallbackAppliesWhereItIsAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// Nothing follows an attempt on the fallback's route, so that its trailers are not waited for.
+func TestFallbackAwaitsNoTrailers(t *testing.T) {
+	r := falling(t, gate(policy.AnyMethod))
+	r.plan.Fallback.Plan.Settings.Retry.GRPCStatuses = []policy.GRPCStatus{14}
+	r.begin(rpc)
+	r.want(r.fails(t0, refused), StartAttempt)
+	r.placed(t0)
+	r.want(r.head(at(ms), pending), Forward)
+}
+
+// Nor is it hedged there, or retried, whatever the plan of that route says of calls that are made to it.
+func TestFallbackIsOneAttempt(t *testing.T) {
+	r := falling(t, nil)
+	r.plan.Fallback.Plan.Hedge = Hedge{After: 200 * ms, Max: 1}
+	r.plan.Fallback.Plan.Settings.Retry.On = policy.Of(policy.Reset)
+	r.begin(Request{})
+	r.want(r.fails(t0, refused), StartAttempt)
+	r.placed(t0)
+	r.want(r.call.Timer(at(300*ms)), Continue)
+	r.want(r.fails(at(400*ms), sentLost), Reject)
+	r.ended(Reset, Exhausted, 502, 2)
+}

@@ -370,3 +370,19 @@ func TestAFaultKeepsTheResponseBefore(t *testing.T) {
 		t.Errorf("%+v drops the response", a)
 	}
 }
+
+// One that waits for its place after it was held up is not hedged before it has that: nobody could start another one beside it.
+func TestAnAttemptThatWasHeldUpIsPlacedBeforeItIsHedged(t *testing.T) {
+	r := faulty(t, policy.Faults{Delay: 100 * ms}, nil)
+	r.plan.Hedge = Hedge{After: 200 * ms, Max: 1}
+	r.want(r.start(t0, Request{}), Wait)
+	r.plan.Faults.Percent = 0
+	if a := r.want(r.call.Timer(at(100*ms)), StartAttempt); !a.Until.Equal(at(10*time.Second)) || !r.call.HedgeAt().IsZero() {
+		t.Errorf("%+v, hedged at %v", a, r.call.HedgeAt())
+	}
+	r.want(r.call.Timer(at(300*ms)), Continue)
+	if a := r.placed(at(400 * ms)); !a.Until.Equal(at(200 * ms)) {
+		t.Errorf("%+v", a)
+	}
+	r.want(r.call.Timer(at(400*ms)), StartAttempt)
+}

@@ -208,3 +208,30 @@ func TestRule13_TheBudgetCountsCallsThatStart(t *testing.T) {
 		t.Error("two calls allow no retry")
 	}
 }
+
+// Gates hear how calls end: what took too long says something about an upstream's load, what failed otherwise may have failed at once.
+func TestRule24_GatesHearHowCallsEnd(t *testing.T) {
+	for name, tc := range map[string]struct {
+		play func(*rig)
+		want resilience.Result
+	}{
+		"well":                       {func(r *rig) { r.respond(ms, 200); r.finished(at(ms), End{GRPCStatus: -1}) }, resilience.Result{}},
+		"badly":                      {func(r *rig) { r.respond(ms, 501); r.finished(at(ms), End{GRPCStatus: -1}) }, resilience.Result{Failed: true}},
+		"in the midst of a response": {func(r *rig) { r.respond(ms, 200); r.finished(at(ms), End{GRPCStatus: -1, Truncated: true}) }, resilience.Result{Failed: true}},
+		"by an attempt's timeout":    {func(r *rig) { r.fails(at(ms), timedOut) }, resilience.Result{Failed: true, TimedOut: true}},
+		"by the deadline":            {func(r *rig) { r.call.Timer(at(10 * time.Second)) }, resilience.Result{Failed: true, TimedOut: true}},
+		"by its client":              {func(r *rig) { r.call.ClientGone(at(ms)) }, resilience.Result{Failed: true, GivenUp: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, g := gated(t, func(s *policy.Settings) { s.Retry.MaxRetries = 0 }, passes)
+			r.begin(Request{})
+			tc.play(r)
+			if len(g.left) != 1 {
+				t.Fatalf("left %d times", len(g.left))
+			}
+			if got := g.left[0]; got.Failed != tc.want.Failed || got.TimedOut != tc.want.TimedOut || got.GivenUp != tc.want.GivenUp || got.Unstarted {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}

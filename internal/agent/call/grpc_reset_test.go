@@ -24,6 +24,7 @@ func TestTheStatusOfAResetIsNotThatOfTheAgentsOwnAnswers(t *testing.T) {
 			r.placed(at(101 * ms))
 			r.want(r.call.Timer(at(10*time.Second)), Reject)
 		}, Deadline, 4},
+		"the deadline, which the next one would pass": {nil, func(r *rig) { r.want(r.fails(at(9950*ms), cancelled), Reject) }, Deadline, 4},
 		"a full queue": {nil, func(r *rig) {
 			r.want(r.fails(at(ms), cancelled), Wait)
 			r.want(r.call.Timer(at(101*ms)), StartAttempt)

@@ -338,3 +338,24 @@ func TestRule17_ThePercentilesDelayIsAMillisecondAtLeast(t *testing.T) {
 		}
 	}
 }
+
+// A server that forbids a retry has the last word, whatever other attempts would bring.
+func TestRule14_APushbackDoesNotWaitForTheOther(t *testing.T) {
+	r := hedging(t, nil)
+	r.hedged()
+	if a := r.want(r.head(at(300*ms), Response{Status: 503, GRPCStatus: -1, HasRetryAfter: true, RetryAfter: -1}), Forward); a.Cancel != SetOf(0) {
+		t.Errorf("%+v", a)
+	}
+}
+
+// A hedge for which there was no place has taken no retry from the call.
+func TestRule17_AHedgeWithoutAPlaceTakesNoRetry(t *testing.T) {
+	r := hedging(t, func(s *policy.Settings) { s.Retry.MaxRetries = 1 })
+	r.begin(Request{})
+	hedge := r.want(r.call.Timer(at(200*ms)), StartAttempt).Attempt
+	r.want(r.call.Unplaced(at(200*ms), hedge), Continue)
+	r.id = 0
+	r.nextAttempt(r.fails(at(300*ms), sentLost))
+	r.want(r.respond(500*ms, 200), Forward)
+	r.ended(OK, Recovered, 200, 2)
+}

@@ -1,8 +1,11 @@
 package call
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/codes"
 
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/policy"
@@ -225,6 +228,26 @@ func gate(i policy.Idempotency) func(*policy.Settings) {
 	return func(s *policy.Settings) { s.Retry.Idempotency = i }
 }
 
+// What would fail in the same way again is not retried, though nothing has been sent.
+func TestRule09_WhatIsNeverRetried(t *testing.T) {
+	for _, kind := range []Kind{TLSFailed, ProxyRefused} {
+		r := newRig(t, on(policy.ConnectFailure))
+		r.begin(Request{})
+		r.want(r.fails(t0, fault{Failure{Kind: kind}, false}), Reject)
+		r.ended(kind, NotRetryable, 502, 1)
+	}
+}
+
+// Of the statuses of gRPC some are the server's fault and the others the caller's.
+func TestRule09_WhoseFaultAGRPCStatusIs(t *testing.T) {
+	servers := []codes.Code{codes.Unknown, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Internal, codes.Unavailable, codes.DataLoss}
+	for c := codes.OK; c <= codes.Unauthenticated; c++ {
+		if got := FailedGRPC(int(c)); got != slices.Contains(servers, c) {
+			t.Errorf("%v is the server's: %v", c, got)
+		}
+	}
+}
+
 func TestRule09_ConditionsOfResponses(t *testing.T) {
 	tests := map[string]struct {
 		change func(*policy.Settings)
@@ -233,6 +256,7 @@ func TestRule09_ConditionsOfResponses(t *testing.T) {
 	}{
 		"Retry-After on an error":        {on(policy.RetryAfterPresent), Response{Status: 418, HasRetryAfter: true, GRPCStatus: -1}, Wait},
 		"Retry-After on a good response": {on(policy.RetryAfterPresent), Response{Status: 202, HasRetryAfter: true, GRPCStatus: -1}, Forward},
+		"when a limit starts anew":       {on(policy.RetryAfterPresent), Response{Status: 429, HasRetryAfter: true, OfLimit: true, GRPCStatus: -1}, Forward},
 		"a header that was asked for":    {on(policy.Conflict), Response{Status: 200, HeaderMatched: true, GRPCStatus: -1}, Wait},
 		"a gRPC status": {
 			func(s *policy.Settings) { s.Retry.GRPCStatuses = []policy.GRPCStatus{14} }, Response{Status: 200, GRPCStatus: 14}, Wait,

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -126,4 +127,57 @@ func twin(p *Plan, seed uint64) {
 	q := clone()
 	q.Gates, q.Alike.Gates = nil, 1<<len(p.Gates)-1
 	p.Shadow = &q
+}
+
+// What a shadow would have, and the call has not, is its own: a key, a body, the budget that its retries take, and a breaker that is not alike.
+func TestShadowsHaveTheirOwn(t *testing.T) {
+	would := func(r *rig) Would {
+		d, _ := r.call.Divergence()
+		return d.Would
+	}
+	keyed := func(s *policy.Settings) { s.Retry.Idempotency = policy.IdempotentOrKeyed }
+	for key, want := range map[bool]Would{true: WouldRetry, false: WouldSame} {
+		r := shadowing(t, keyed)
+		r.begin(Request{Method: Unsafe, ShadowKeyed: key, Keyed: !key})
+		r.respond(ms, 503)
+		if got := would(r); got != want {
+			t.Errorf("keyed for the shadow: %v, which would %v", key, got)
+		}
+	}
+	t.Run("a body", func(t *testing.T) {
+		r := shadowing(t, gate(policy.AnyMethod))
+		r.begin(Request{Method: Unsafe, HasBody: true})
+		r.sending(t0)
+		r.call.BytesAccepted(r.id)
+		r.call.BodyOverflowed() // since the call does not keep it
+		r.written(t0)
+		if r.respond(ms, 503); would(r) != WouldRetry {
+			t.Errorf("it would %v", would(r))
+		}
+	})
+	t.Run("a budget", func(t *testing.T) {
+		r := shadowing(t, nil)
+		r.plan.Shadow.Budget = resilience.NewBudget(policy.Budget{MinPerSecond: 1, Window: time.Second}, t0)
+		for i, want := range []Would{WouldRetry, WouldSame} {
+			r.begin(Request{})
+			r.respond(ms, 503)
+			r.finished(at(ms), End{GRPCStatus: -1})
+			if got := would(r); got != want {
+				t.Errorf("call %d: it would %v, want %v", i, got, want)
+			}
+		}
+	})
+	t.Run("a breaker", func(t *testing.T) {
+		for alike, want := range map[bool]Would{true: WouldSame, false: WouldLetIn} {
+			r := newRig(t, func(s *policy.Settings) { noRetries(s); opensAtOnce(s) })
+			other := newRig(t, noRetries)
+			r.plan.Shadow = &other.plan
+			other.plan.Alike.Breaker = alike
+			answered(ms, 503)(r)
+			r.want(r.start(at(ms), Request{}), Reject)
+			if got := would(r); got != want {
+				t.Errorf("alike %v: it would %v, want %v", alike, got, want)
+			}
+		}
+	})
 }

@@ -146,7 +146,7 @@ func (w *world) place(s *simCall, now time.Time, id AttemptID) error {
 	if w.random.IntN(9) == 0 { // it goes to another endpoint after all
 		w.hold(s, now, id)
 	}
-	t.perTry = s.call.PerTry(id)
+	t.perTry = s.call.attempts[id].perTry
 	if err := w.check(s, now, a, g); err != nil {
 		return err
 	}

@@ -93,6 +93,16 @@ func TestRule02_AttemptTimer(t *testing.T) {
 			t.Errorf("response headers are waited for until %v", a.Until)
 		}
 	})
+	t.Run("what connecting took is not left for the response", func(t *testing.T) {
+		r := newRig(t, limits)
+		r.begin(Request{})
+		if a := r.sending(at(2800 * ms)); !a.Until.Equal(at(10*time.Second)) || r.call.TimeLeft(r.id) != 200*ms {
+			t.Errorf("while the request is sent the attempt lasts until %v, and has %v after that", a.Until, r.call.TimeLeft(r.id))
+		}
+		if a := r.written(at(5 * time.Second)); !a.Until.Equal(at(5200 * ms)) {
+			t.Errorf("response headers are waited for until %v", a.Until)
+		}
+	})
 	t.Run("a timer that comes early changes nothing", func(t *testing.T) {
 		r := newRig(t, limits)
 		r.begin(Request{})
@@ -217,6 +227,7 @@ func TestRule14_RetryAfterRaisesTheDelay(t *testing.T) {
 		"zero":                     {nil, 0, Wait, 100 * ms, 0},
 		"the longest honoured":     {func(r *policy.RetryAfter) { r.Max = 2 * time.Second }, 2 * time.Second, Wait, 2 * time.Second, 0},
 		"longer than that":         {func(r *policy.RetryAfter) { r.Max = 2 * time.Second }, 3 * time.Second, Forward, 0, ByDeadline},
+		"no longest":               {func(r *policy.RetryAfter) { r.Max = 0 }, 9 * time.Second, Wait, 9 * time.Second, 0},
 		"not honoured":             {func(r *policy.RetryAfter) { r.Honor = false }, time.Hour, Wait, 100 * ms, 0},
 		"negative pushback":        {nil, -1, Forward, 0, NotRetryable},
 	}

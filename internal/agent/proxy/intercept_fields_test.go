@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/transport/tlslayer"
@@ -127,10 +129,7 @@ func TestRule09_AnInterceptedCallGoesToAnotherAddressOfItsName(t *testing.T) {
 //enforces:originate retry.avoidPreviousEndpoints
 func TestRule09_AnOriginatedCallGoesToAnotherAddressOfItsName(t *testing.T) {
 	goesToAnotherAddress(t, authorities(t), func(w *testProxy, p policy.Protocol) (*http.Client, string) {
-		c := w.clearHTTP2()
-		c.Transport.(*http.Transport).Protocols.SetHTTP1(p == policy.ProtocolHTTP)
-		c.Transport.(*http.Transport).Protocols.SetUnencryptedHTTP2(p != policy.ProtocolHTTP)
-		return c, "http"
+		return w.clear(p), "http"
 	}, toTLS)
 }
 
@@ -163,6 +162,48 @@ func goesToAnotherAddress(
 			})
 		}
 	}
+}
+
+// A call that arrives as a retry is not retried inside TLS either, whoever has begun that; and its attempts are numbered there.
+func TestCallsThatArriveAsARetryInsideTLSAreNotRetried(t *testing.T) {
+	for name, binding := range map[string]func(func(*policy.Binding)) policy.Binding{"intercepted": toIntercept, "originated": toTLS} {
+		for _, protocol := range []policy.Protocol{policy.ProtocolHTTP, policy.ProtocolHTTP2} {
+			for given, want := range map[string][]string{"2;reason=reset": {"2;reason=reset"}, "1": {"1", "2;reason=upstream_failure"}} {
+				t.Run(name+" "+protocol.String()+" "+given, func(t *testing.T) {
+					as := authorities(t)
+					var m marks
+					w := intercepting(t, as, serveHTTPS(t, apiConfig(as.hosts), func(out http.ResponseWriter, q *http.Request) {
+						m.add(q.Header)
+						out.WriteHeader(503)
+					}), binding(func(b *policy.Binding) {
+						b.To.Protocol, b.Base.AttemptHeader = protocol, true
+						b.Base.Retry.On, b.Base.Retry.MaxRetries, b.Base.Retry.SkipRetried = policy.Of(policy.GatewayError), 1, true
+					}))
+					c, scheme := w.https(as.egress, nil), "https"
+					if name == "originated" {
+						c, scheme = w.clear(protocol), "http"
+					}
+					q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, scheme+"://"+apiHost+"/", nil)
+					check(t, err)
+					q.Header.Set("fairlead-attempt", given)
+					res, err := c.Do(q)
+					check(t, err)
+					res.Body.Close()
+					if d := cmp.Diff(want, m.take()); d != "" {
+						t.Error(d)
+					}
+				})
+			}
+		}
+	}
+}
+
+// clear returns a client that speaks a protocol in the clear.
+func (w *testProxy) clear(p policy.Protocol) *http.Client {
+	c := w.clearHTTP2()
+	c.Transport.(*http.Transport).Protocols.SetHTTP1(p == policy.ProtocolHTTP)
+	c.Transport.(*http.Transport).Protocols.SetUnencryptedHTTP2(p != policy.ProtocolHTTP)
+	return c
 }
 
 // What cannot be understood inside is refused, and the client learns why: the same answers as in the clear.

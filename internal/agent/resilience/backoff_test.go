@@ -33,6 +33,9 @@ func TestRule15_Growth(t *testing.T) {
 			policy.Backoff{Strategy: policy.Exponential, Initial: 100 * ms, Max: time.Second, Multiplier: 1.5},
 			[]time.Duration{100 * ms, 150 * ms, 225 * ms},
 		},
+		"no growth below 1": {
+			policy.Backoff{Strategy: policy.Exponential, Initial: 100 * ms, Max: time.Second, Multiplier: 0.5}, []time.Duration{100 * ms, 100 * ms, 100 * ms},
+		},
 		"no wait": {policy.Backoff{}, []time.Duration{0, 0}},
 	}
 	for name, tc := range tests {

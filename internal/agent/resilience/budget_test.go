@@ -118,6 +118,25 @@ func TestRule13_BudgetKeepsItsCountOverEdits(t *testing.T) {
 	}
 }
 
+// What was counted in a window of another length is forgotten, and nothing of it keeps what comes from being counted.
+func TestRule13_AnotherWindowCountsFromTheBeginning(t *testing.T) {
+	b := NewBudget(policy.Budget{MinPerSecond: 100, Window: time.Second}, t0)
+	now := t0.Add(1000 * time.Second)
+	for i := range 20 {
+		b.Start(now.Add(time.Duration(i) * 50 * time.Millisecond))
+	}
+	b.Reconfigure(policy.Budget{MinPerSecond: 1, Window: 10 * time.Second})
+	started := 0
+	for range 50 {
+		if b.Start(now.Add(time.Second)) {
+			started++
+		}
+	}
+	if started != 10 {
+		t.Errorf("%d retries started, want 10", started)
+	}
+}
+
 // However many start at once, never more retries than the share start in any window.
 func TestRule13_BudgetIsExactUnderConcurrency(t *testing.T) {
 	const calls, workers = 5000, 8

@@ -235,6 +235,43 @@ func TestAPlaceThatIsNotFetchedGoesOn(t *testing.T) {
 	}
 }
 
+// A call that has made way for another pod's is refused once, and its waiter is good for the next call.
+func TestAWaiterThatMadeWayIsUsedAgain(t *testing.T) {
+	c := NewConcurrency(policy.Concurrency{Max: 1, MaxQueued: 2, MaxWait: time.Hour}, t0)
+	greedy, other, ws := c.Gate(), c.Gate(), [4]Waiter{}
+	for i := range 3 {
+		greedy.Enter(t0, &ws[i])
+	}
+	if e := other.Enter(t0, &ws[3]); e.Verdict != Park {
+		t.Fatalf("%+v", e)
+	}
+	if e := greedy.Enter(t0, &ws[2]); e.Verdict != Refuse {
+		t.Fatalf("%+v", e)
+	}
+	for i, g := range []*ConcurrencyGate{greedy, greedy, other} {
+		g.Leave(t0, &ws[[]int{0, 1, 3}[i]], Result{})
+	}
+	if e := greedy.Enter(t0, &ws[2]); e.Verdict != Pass {
+		t.Errorf("%+v", e)
+	}
+}
+
+// An edit keeps what an adaptive limit has found, unless it is one of its bounds.
+func TestAnEditOfAnAdaptiveLimitKeepsWhatItFound(t *testing.T) {
+	bounds := func(lowest, highest int) *policy.AdaptiveConcurrency {
+		return &policy.AdaptiveConcurrency{Min: lowest, Max: highest}
+	}
+	c := NewConcurrency(policy.Concurrency{Adaptive: bounds(4, 100)}, t0)
+	atFirst := c.Status().Limit
+	c.adaptive.limit = 33
+	if c.Reconfigure(policy.Concurrency{Adaptive: bounds(4, 100), MaxQueued: 9}); c.Status().Limit != 33 {
+		t.Errorf("%+v after an edit of the queue", c.Status())
+	}
+	if c.Reconfigure(policy.Concurrency{Adaptive: bounds(4, 90)}); c.Status().Limit != atFirst {
+		t.Errorf("%+v after an edit of the bounds", c.Status())
+	}
+}
+
 func BenchmarkConcurrencyPasses(b *testing.B) {
 	c := NewConcurrency(policy.Concurrency{Max: 10}, t0)
 	g, w := c.Gate(), &Waiter{}

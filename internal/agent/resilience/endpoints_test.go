@@ -134,6 +134,51 @@ func TestRule22_LateResultsSayNothing(t *testing.T) {
 	if e.Of(addrOf(1)) != nil || e.Out() != 0 { // the last one of its group has been let back
 		t.Errorf("%d are out", e.Out())
 	}
+	e = testEndpoints(3, nil)
+	b, p, _ = e.Of(addrOf(2)).Allow(t0)
+	e.SetMembers(t0, append(addrs(2), addrOf(1))) // one of them is named twice
+	b.Done(t0, p, Result{Failed: true})
+	b.Note(t0, Result{Failed: true})
+	if b.Note(t0, Result{Failed: true}); e.Out() != 0 {
+		t.Error("one that is gone is out")
+	}
+	for i := range 2 {
+		for range 3 {
+			e.call(t0, i, true)
+		}
+	}
+	if e.Out() != 1 {
+		t.Errorf("%d of 2 are out", e.Out())
+	}
+}
+
+// One that returns in a moment does not shorten the return of another, and each is out for what it was ejected for.
+func TestRule22_EndpointsDifferUntilAllAreBack(t *testing.T) {
+	e := testEndpoints(3, func(b *policy.Breaker) {
+		b.ConsecutiveFailures, b.SlowCalls = 0, &policy.SlowCalls{Threshold: time.Second, Percent: 50, MinimumRequests: 2, Window: time.Minute}
+		b.ErrorRate = &policy.ErrorRate{Percent: 50, MinimumRequests: 2, Window: time.Minute}
+		b.OpenDuration = time.Second
+	})
+	slow := func(now time.Time, i int) {
+		b, p, _ := e.Of(addrOf(i)).Allow(now)
+		b.Done(now, p, Result{Took: time.Minute})
+	}
+	for now := t0; e.Of(addrOf(0)).Takes(now, 0); {
+		slow(now, 0)
+	}
+	slow(t0.Add(time.Second), 0) // the probe: it is out for 2 s
+	for range 2 {
+		e.call(t0.Add(2*time.Second), 1, true)
+	}
+	back := t0.Add(3 * time.Second)
+	e.call(back, 0, false)
+	e.call(back, 1, false)
+	if !e.Differ(back.Add(1500*time.Millisecond)) || e.Differ(back.Add(2*time.Second)) {
+		t.Error("they are all alike too soon, or never")
+	}
+	if n := e.Status(back).Ejections; n[SlowCalls] != 1 || n[ErrorRate] != 1 || n[FailedProbe] != 1 {
+		t.Errorf("ejections by cause: %v", n)
+	}
 }
 
 // Those that are left when others go are let back if they are needed: first whose time is over first.
@@ -221,6 +266,51 @@ func TestRule22_EndpointsSurviveEdits(t *testing.T) {
 	cfg.MaxEjectedPercent = 10
 	if e.Reconfigure(&cfg, 0); e.Out() != 0 || !e.call(t0, 0, true) {
 		t.Error("the endpoint is out under another breaker")
+	}
+}
+
+// What holds for all holds for one that no call has gone to yet: how long a probe may take, and that all are to be in.
+func TestRule22_EndpointsThatComeToBeUsedAreJudgedAlike(t *testing.T) {
+	for name, used := range map[string]bool{"used before": true, "not yet": false} {
+		t.Run(name, func(t *testing.T) {
+			e := testEndpoints(2, nil)
+			if used {
+				e.call(t0, 0, false)
+			}
+			cfg := e.cfg
+			e.Reconfigure(&cfg, time.Minute)
+			_, outFor := e.ejectAfter(t0, 0)
+			now := t0.Add(outFor)
+			_, _, _ = e.Of(addrOf(0)).Allow(now) // a probe that hangs
+			if e.Of(addrOf(0)).Takes(now.Add(59*time.Second), 0) || !e.Of(addrOf(0)).Takes(now.Add(61*time.Second), 0) {
+				t.Error("a probe keeps others out for another time than an attempt may take")
+			}
+			e = testEndpoints(2, nil)
+			if used {
+				e.call(t0, 0, false)
+			}
+			e.Force(t0, Forced{Until: t0.Add(time.Minute)})
+			for range 9 {
+				e.call(t0, 0, true)
+			}
+			if e.Out() != 0 {
+				t.Error("it is out though all are to be in")
+			}
+		})
+	}
+}
+
+// An address of IPv4 is one however it is written.
+func TestRule22_AMappedAddressIsOfItsFamily(t *testing.T) {
+	e := testEndpoints(0, nil)
+	first := e.Join(netip.MustParseAddrPort("10.0.0.1:80"))
+	e.Join(netip.MustParseAddrPort("[::ffff:10.0.0.2]:80"))
+	for range 3 {
+		b, p, _ := first.Allow(t0)
+		b.Done(t0, p, Result{Failed: true})
+	}
+	if e.Out() != 1 {
+		t.Error("the other does not stand in for it")
 	}
 }
 

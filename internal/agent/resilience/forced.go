@@ -24,10 +24,14 @@ type Forced struct {
 // active reports whether f does something at now.
 func (f *Forced) active(now time.Time) bool { return now.Before(f.Until) }
 
-// Force puts f in force in place of what was said before. A breaker that is not kept open any more starts again, closed.
+// Force puts f in force in place of what was said before. A breaker that is not kept open any more starts again, closed. What is over already says
+// nothing.
 func (b *Breaker) Force(now time.Time, f Forced) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !f.active(now) {
+		f = Forced{}
+	}
 	if f == b.forced {
 		return
 	}

@@ -80,3 +80,32 @@ func TestRule19_OnePodTakesNoOthersReplayMemory(t *testing.T) {
 		t.Errorf("%d bytes used, %d refused", m.Used(), m.Capped())
 	}
 }
+
+// What a pod was refused it does not have, whoever had no room for it.
+func TestRule19_WhatIsRefusedIsNotCounted(t *testing.T) {
+	m := NewMemory(100)
+	if !m.Reserve(90) {
+		t.Fatal("it is full")
+	}
+	one := m.Share()
+	for range 9 {
+		if one.Reserve(20) {
+			t.Fatal("there are 20 bytes more than there are")
+		}
+	}
+	m.Release(90)
+	if !one.Reserve(60) {
+		t.Error("what there was no room for counts")
+	}
+	one.Release(60)
+	other := m.Share()
+	for range 9 {
+		if one.Reserve(60) {
+			t.Fatal("of two pods one gets more than half")
+		}
+	}
+	other.Leave()
+	if !one.Reserve(60) {
+		t.Error("what was more than its part counts")
+	}
+}

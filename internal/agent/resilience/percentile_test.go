@@ -70,6 +70,30 @@ func TestRule17_WhatIsOvertakenStaysSlow(t *testing.T) {
 	}
 }
 
+// One that was given up at the percentile has taken longer, if anything; and attempts that take no time are known, too.
+func TestRule17_ThePercentileAtItsEdges(t *testing.T) {
+	l := NewLatencyPercentile(50)
+	for i := range 20 {
+		l.Took(time.Duration(i % 2))
+	}
+	if l.Value() != 1 {
+		t.Errorf("%v, where half take no time", l.Value())
+	}
+	l = NewLatencyPercentile(50)
+	for i := range 20 {
+		l.Took(time.Duration(1+i%2) * time.Millisecond)
+	}
+	for range 5 {
+		l.TookLonger(time.Millisecond)
+	}
+	for range 4 {
+		l.Took(2 * time.Millisecond)
+	}
+	if l.Value() != time.Millisecond { // of 15 and 14
+		t.Errorf("%v: those that were given up at the percentile do not count", l.Value())
+	}
+}
+
 func TestAPercentileIsExactUnderConcurrency(t *testing.T) {
 	l := NewLatencyPercentile(75)
 	var wg sync.WaitGroup

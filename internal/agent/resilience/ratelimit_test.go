@@ -267,3 +267,38 @@ func BenchmarkRateLimitPasses(b *testing.B) {
 		g.Leave(now, w, Result{})
 	}
 }
+
+// Who comes when a token does, and others wait for it, waits behind them.
+func TestRule24_NobodyPassesBeforeThoseWhoWait(t *testing.T) {
+	l := NewRateLimit(policy.RateLimit{Requests: 1, Per: time.Second, Burst: 1, MaxWait: time.Minute}, t0)
+	g, waits, comes := l.Gate(), &Waiter{}, &Waiter{}
+	g.Enter(t0, &Waiter{})
+	if e := g.Enter(t0, waits); e.Verdict != Park {
+		t.Fatalf("%+v", e)
+	}
+	now := t0.Add(time.Second)
+	if e := g.Enter(now, comes); e.Verdict != Park || !e.Expected.Equal(now.Add(time.Second)) {
+		t.Errorf("who comes: %+v", e)
+	}
+	if e := g.Enter(now, waits); e.Verdict != Pass {
+		t.Errorf("who has waited: %+v", e)
+	}
+}
+
+// A change of the rate is seen by who has read the one before and has not taken its token yet, also where the bucket is as full as it was.
+func TestRule24_AChangeIsSeenByWhoIsTakingAToken(t *testing.T) {
+	cfg := policy.RateLimit{Requests: 1, Per: time.Second, Burst: 5}
+	l := NewRateLimit(cfg, t0)
+	before := l.full.Load()
+	cfg.Burst = 1
+	if l.Reconfigure(cfg, t0); l.full.Load() == before {
+		t.Error("it does not differ from before")
+	}
+	s := shared(1, 1)
+	own := NewSharedRateLimit(s, t0)
+	before = own.full.Load()
+	s.Share.Rate = 2
+	if own.SetShare(s, t0); own.full.Load() == before {
+		t.Error("another share does not differ from the one before")
+	}
+}

@@ -197,6 +197,47 @@ func TestForced(t *testing.T) {
 	}
 }
 
+// When it was kept open for long enough a breaker begins anew: all calls pass, and it opens for no longer than at first. What is over, and stays written, has it
+// begin anew once, and not at every edit.
+func TestABreakerBeginsAnewOnceItWasForcedOpen(t *testing.T) {
+	b, cfg := testBreaker(func(b *policy.Breaker) { b.ConsecutiveFailures, b.OpenJitterPercent = 1, 0 })
+	do(b, t0, true)
+	now := t0.Add(cfg.OpenDuration)
+	do(b, now, true) // the probe
+	minute := Forced{Open: true, Until: now.Add(time.Minute)}
+	b.Force(now, minute)
+	b.Force(now, Forced{Open: true, Until: now.Add(2 * time.Minute)})
+	b.Force(now, minute)
+	if n := b.Status(now).Opened; n != 3 {
+		t.Errorf("opened %d times, want twice by itself and once by hand", n)
+	}
+	now = minute.Until
+	first, ok := b.Allow(now)
+	if second, both := b.Allow(now); !ok || !both || first.Probe() || second.Probe() {
+		t.Errorf("calls pass: %v, %v", ok, both)
+	}
+	do(b, now, true)
+	for range 2 {
+		b.Force(now, minute) // by an edit elsewhere
+		if s := b.Status(now); s.State != Open || !s.Until.Equal(now.Add(cfg.OpenDuration)) {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// So does one that was kept closed, however long it had been open by itself before.
+func TestABreakerBeginsAnewOnceItWasForcedClosed(t *testing.T) {
+	b, cfg := testBreaker(func(b *policy.Breaker) { b.ConsecutiveFailures, b.OpenJitterPercent = 1, 0 })
+	do(b, t0, true)
+	now := t0.Add(cfg.OpenDuration)
+	do(b, now, true) // the probe
+	b.Force(now, Forced{Until: now.Add(time.Minute)})
+	now = now.Add(time.Minute)
+	if do(b, now, true); b.Status(now).Until.Sub(now) != cfg.OpenDuration {
+		t.Errorf("%+v", b.Status(now))
+	}
+}
+
 // While a breaker is kept closed its windows count nothing, so that they are empty when that is over.
 func TestAForcedBreakerCountsFromTheBeginning(t *testing.T) {
 	b, _ := testBreaker(func(b *policy.Breaker) {
@@ -230,6 +271,66 @@ func TestWhatTheClusterHeldIsForgotten(t *testing.T) {
 	}
 	if do(b, now, true) || b.OpenedBy(now) != ByNode {
 		t.Errorf("opened by %d", b.OpenedBy(now))
+	}
+}
+
+// What the manager says again, to remind, and what a node has found out by itself do not undo each other.
+func TestARemindedNodeKeepsWhatItSees(t *testing.T) {
+	b := sharedBreaker()
+	order := func(n uint64, o policy.BreakerOrder) policy.BreakerVerdict {
+		return policy.BreakerVerdict{Number: n, Order: o, For: 5 * time.Second, Hold: 10 * time.Second}
+	}
+	fail := func(now time.Time) time.Duration {
+		for range 3 {
+			do(b, now, true)
+		}
+		return b.Status(now).Until.Sub(now)
+	}
+	do(b, t0, false)
+	if view := viewAt(t, b, t0); view != policy.BreakerGood {
+		t.Errorf("after the first call: %d", view)
+	}
+	first := fail(t0)
+	if b.Obey(t0, order(1, policy.BreakerOpen)); b.Status(t0).Opened != 1 {
+		t.Errorf("%+v: it was open", b.Status(t0))
+	}
+	if do(b, t0, false) || viewAt(t, b, t0) != policy.BreakerRefusing {
+		t.Error("a call is not refused")
+	}
+	now := t0.Add(time.Second)
+	if b.Obey(now, order(2, policy.BreakerProbe)); viewAt(t, b, now) != policy.BreakerWaiting {
+		t.Errorf("before it probes: %d", viewAt(t, b, now))
+	}
+	do(b, now, true)
+	b.Obey(now, order(3, policy.BreakerOpen))
+	if view := viewAt(t, b, now); view != policy.BreakerHeld {
+		t.Errorf("when it is open anew, and has refused nothing since: %d", view)
+	}
+	b.Obey(now, order(4, policy.BreakerClose))
+	if again := fail(now); again != first {
+		t.Errorf("once it was closed it opens for %v, want %v as at first", again, first)
+	}
+	if b.Obey(now, order(4, policy.BreakerClose)); do(b, now, false) {
+		t.Error("a reminder closes what has opened since")
+	}
+	if b.Release(); numberOf(b, now) != 0 {
+		t.Error("it goes by a decision of a manager that is away")
+	}
+}
+
+func numberOf(b *Breaker, now time.Time) uint64 {
+	_, number, _ := b.View(now)
+	return number
+}
+
+// A node that goes by itself while the cluster's open time runs has its first probe double that.
+func TestTheClustersOpenTimeGrowsOnANodeByItself(t *testing.T) {
+	b := sharedBreaker()
+	b.Obey(t0, policy.BreakerVerdict{Number: 1, Order: policy.BreakerOpen, For: 5 * time.Second, Hold: 10 * time.Second})
+	b.Release()
+	now := t0.Add(5 * time.Second)
+	if do(b, now, true); b.Status(now).Until.Sub(now) != 10*time.Second {
+		t.Errorf("%+v", b.Status(now))
 	}
 }
 

@@ -32,6 +32,17 @@ func TestRule23_WindowSlidesWithoutCliffs(t *testing.T) {
 }
 
 // The window agrees with a plain list of events at every moment, to within one slot.
+// An event that comes so late that its slot counts later ones changes nothing of these.
+func TestRule23_ALateEventIsLeftOut(t *testing.T) {
+	var s slots
+	s.add(5 + slotCount)
+	s.add(5)
+	s.take(5)
+	if n := s.sum(5 + slotCount); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+}
+
 func TestRule23_WindowCountsLikeAList(t *testing.T) {
 	const span = time.Second
 	random := rand.New(rand.NewPCG(1, 1))

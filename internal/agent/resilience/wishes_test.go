@@ -66,7 +66,7 @@ func TestRule14_RateLimitReset(t *testing.T) {
 	for value, want := range map[string]time.Duration{
 		"0": 0, "12": 12 * time.Second, "0.5": time.Second, "86400": 24 * time.Hour, "31536001": year, "999999999": year,
 		"1000000000": 0, "1800000000": 0, "1800000030": 30 * time.Second, "1800000029.25": 30 * time.Second, "1799999999": 0,
-		"1900000000": year, "99999999999": year, "1800000000250": 250 * time.Millisecond, "1799999999999": 0,
+		"1900000000": year, "99999999999": year, "100000000000": 0, "1800000000250": 250 * time.Millisecond, "1799999999999": 0,
 		"99999999999999999999999999": year,
 		"":                           -1, "soon": -1, "-5": -1, "1.": -1, "2027-01-15T08:00:00Z": -1, "6m0s": -1,
 	} {

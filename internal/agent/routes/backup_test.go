@@ -64,10 +64,36 @@ func TestWhatCallsFallBackOn(t *testing.T) {
 				t.Errorf("secured: %v", b.Secured())
 			}
 			own, other := &r.plans[0], &b.plans[0]
+			if on := own.Fallback.On; on != (policy.FallbackOn{RetriesExhausted: true}) {
+				t.Errorf("falls back on %+v", on)
+			}
 			if own.Fallback.Plan != &other.Plan || other.Breaker == nil || other.Breaker == own.Breaker || other.Breaker.Shared() || len(other.Gates) > 0 || other.Fallback != nil {
 				t.Errorf("plan %+v", other)
 			}
 		})
+	}
+}
+
+// What is about calls is the call's, and not asked for again where it falls back, under a rule neither. The breaker is the node's own.
+func TestWhatCallsFallBackOnIsAskedForOneAttempt(t *testing.T) {
+	instead := hosted("b.example")
+	full := policy.Defaults()
+	full.Fallback = &policy.Fallback{Destination: &instead}
+	full.RateLimit, full.Concurrency = &policy.RateLimit{Requests: 1}, &policy.Concurrency{Max: 1}
+	full.Faults, full.Retry.Hedging = &policy.Faults{Percent: 100}, policy.Hedging{Max: 1, Delay: 1}
+	full.Breaker, full.Pool.MaxConnections = &policy.Breaker{ConsecutiveFailures: 3, Sharing: policy.ShareCluster}, 7
+	of := &policy.Binding{Key: "k", Base: full, Rules: []policy.Rule{{Name: "r", Settings: full}}}
+	b := backupSource(of, &instead)
+	want := full
+	want.Fallback, want.RateLimit, want.Concurrency, want.Faults, want.Retry.Hedging = nil, nil, nil, nil, policy.Hedging{}
+	want.Breaker = &policy.Breaker{ConsecutiveFailures: 3, Sharing: policy.ShareNode}
+	for name, got := range map[string]policy.Settings{"of the policy": b.Base, "of the rule": b.Rules[0].Settings} {
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+	if of.Base.Breaker.Sharing != policy.ShareCluster || of.Rules[0].Settings.RateLimit == nil || b.Key == of.Key {
+		t.Error("the calls' own are no longer what they were")
 	}
 }
 

@@ -86,6 +86,18 @@ func TestAClockThatIsSetBackProlongsNoFaults(t *testing.T) {
 	}
 }
 
+// What has ended stays over where the node's clock is set back, also when other faults have been written meanwhile.
+func TestFaultsThatAreOverDoNotBeginAgain(t *testing.T) {
+	now, e := time.Now(), ends{}
+	over := &policy.Faults{Until: now.Add(time.Hour).Unix()}
+	end := e.ofFaults(over, now.Round(0), now)
+	later := now.Add(2 * time.Hour)
+	e.ofFaults(&policy.Faults{Until: now.Add(5 * time.Hour).Unix()}, later.Round(0), later)
+	if got := e.ofFaults(over, now.Round(0), later); !got.Equal(end) {
+		t.Errorf("they end %v later than they did", got.Sub(end))
+	}
+}
+
 // What has ended long ago is forgotten.
 func TestEndsOfFaultsAreForgotten(t *testing.T) {
 	now, e := time.Now(), ends{}

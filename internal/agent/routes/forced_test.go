@@ -97,3 +97,21 @@ func TestWhatIsForcedHoldsForEveryBreaker(t *testing.T) {
 		}
 	}
 }
+
+// What is over may stay written: edits of the policy have a breaker that has opened since keep what it knows.
+func TestWhatWasForcedIsOverForGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTable(t)
+		b := forcedBinding(true, time.Now().Add(time.Minute))
+		install(t, s, snapshot(b))
+		time.Sleep(2 * time.Minute)
+		trip(t, routeTo(t, s, "a", "10.96.0.7:80"))
+		for n := range 3 {
+			b.Base.Retry.MaxRetries = n
+			install(t, s, snapshot(b))
+			if allows(t, s) {
+				t.Fatalf("edit %d closes it", n)
+			}
+		}
+	})
+}

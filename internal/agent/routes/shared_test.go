@@ -86,6 +86,32 @@ func TestWhoWaitsForASharedLimit(t *testing.T) {
 	}
 }
 
+// Calls that wait are demand, and use of the share. They wait for a first share that is on its way, however small the one is that they have until then.
+func TestCallsThatWaitForASharedLimitAreDemand(t *testing.T) {
+	s := newTable(t)
+	b := sharing("k", "ns/quota")
+	b.Base.RateLimit.MaxWait = 500 * time.Millisecond
+	install(t, s, snapshot(b))
+	plan := limitsTo(t, s, "a")
+	plan.passes()
+	now := time.Now()
+	s.Demands(now)
+	for range 3 {
+		if e := plan.Gates[0].Enter(now, &resilience.Waiter{}); e.Verdict != resilience.Park {
+			t.Fatalf("%+v: a share is on its way", e)
+		}
+	}
+	s.Demands(now.Add(time.Second)) // in which they came
+	later := now.Add(2 * shareKept)
+	if list, _ := s.Demands(later); len(list) != 1 || list[0].Rate != 3 || list[0].Idle != 0 {
+		t.Errorf("demands %+v, want that of the three that wait", list)
+	}
+	s.SetShare(policy.LimitName{Limit: "ns/quota", Destination: "ns/shop:80"}, policy.Share{Rate: 0.01, Burst: 1})
+	if e := plan.Gates[0].Enter(now, &resilience.Waiter{}); e.Verdict != resilience.Refuse {
+		t.Errorf("%+v: the share is too small to wait for", e)
+	}
+}
+
 func TestADifferentNameIsAnotherLimit(t *testing.T) {
 	s := newTable(t)
 	install(t, s, twoProfiles(sharing("k", "ns/quota"), sharing("l", "ns/other")))

@@ -16,6 +16,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/telemetry/logs"
 	"fairlead.dev/fairlead/internal/agent/tracing"
 	"fairlead.dev/fairlead/internal/policy"
 )
@@ -36,6 +37,8 @@ type AccessLogOptions struct {
 	// Pod returns namespace/name for a UID, and what the pod belongs to, as policy.Owner shows it; empty: not known, which leaves the UID in the
 	// log. Nil: nothing is known of any.
 	Pod func(uid string) (name, workload string)
+	// Exporter takes the lines too; nil: nobody else does.
+	Exporter *logs.Exporter
 }
 
 // AccessLog writes one line per call that its policy wants logged. The path of a call copies a few fields into a queue; a
@@ -47,6 +50,8 @@ type AccessLog struct {
 	pod   func(uid string) (name, workload string)
 	queue chan *line
 	spare sync.Pool
+	// exporter takes each line too; nil: nobody else does.
+	exporter *logs.Exporter
 
 	// atomic
 	second  atomic.Uint64 // second<<32 | lines in it
@@ -86,7 +91,7 @@ func NewAccessLog(o AccessLogOptions) (*AccessLog, error) {
 		return nil, errors.New("access log: no writer")
 	}
 	l := &AccessLog{
-		out: slog.New(slog.NewJSONHandler(o.Writer, nil)), limit: uint64(o.LinesPerSecond), pod: o.Pod,
+		out: slog.New(slog.NewJSONHandler(o.Writer, nil)), limit: uint64(o.LinesPerSecond), pod: o.Pod, exporter: o.Exporter,
 		queue: make(chan *line, maxQueued), spare: sync.Pool{New: func() any { return new(line) }},
 	}
 	if l.limit == 0 {
@@ -174,6 +179,19 @@ func (l *AccessLog) admit(now time.Time) bool {
 
 // Run writes lines until ctx ends, and then those still queued.
 func (l *AccessLog) Run(ctx context.Context) error {
+	if l.exporter == nil {
+		l.work(ctx)
+		return nil
+	}
+	exporting, end := context.WithCancel(context.WithoutCancel(ctx)) // it ends when it has the last line
+	exported := make(chan error, 1)
+	go func() { exported <- l.exporter.Run(exporting) }()
+	l.work(ctx)
+	end()
+	return <-exported
+}
+
+func (l *AccessLog) work(ctx context.Context) {
 	for {
 		select {
 		case n := <-l.queue:
@@ -182,7 +200,7 @@ func (l *AccessLog) Run(ctx context.Context) error {
 			for len(l.queue) > 0 {
 				l.put(<-l.queue)
 			}
-			return nil
+			return
 		}
 	}
 }
@@ -207,6 +225,9 @@ func (l *AccessLog) put(n *line) {
 		l.dropped.Add(1)
 	} else {
 		l.written.Add(1)
+	}
+	if l.exporter != nil {
+		l.exporter.Line(logs.Line{At: n.at, Trace: [16]byte(n.trace), Attrs: attrs})
 	}
 	*n = line{method: n.method, host: n.host, path: n.path, attempts: n.attempts[:0]}
 	l.spare.Put(n)

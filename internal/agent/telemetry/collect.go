@@ -11,6 +11,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/resilience"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/telemetry/otlp"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -113,6 +114,13 @@ func (s *scrape) put(family int, v float64, labels ...string) {
 	s.to <- prometheus.MustNewConstMetric(s.descs[family], catalogue[family].kind, v, labels...)
 }
 
+// sent shows what has become of what was to go to a collector.
+func (s *scrape) sent(family int, of otlp.Stats) {
+	s.put(family, float64(of.Exported), "exported")
+	s.put(family, float64(of.Dropped), "dropped")
+	s.put(family, float64(of.Failed), "failed")
+}
+
 // process shows what belongs to no policy.
 func (s *scrape) process() {
 	m := s.meter
@@ -135,12 +143,12 @@ func (s *scrape) process() {
 	if l := m.log; l != nil {
 		s.put(accessLog, float64(l.written.Load()), "written")
 		s.put(accessLog, float64(l.dropped.Load()), "dropped")
+		if l.exporter != nil {
+			s.sent(exportedLines, l.exporter.Stats())
+		}
 	}
 	if m.spans != nil {
-		sent := m.spans.Stats()
-		s.put(tracedSpans, float64(sent.Exported), "exported")
-		s.put(tracedSpans, float64(sent.Dropped), "dropped")
-		s.put(tracedSpans, float64(sent.Failed), "failed")
+		s.sent(tracedSpans, m.spans.Stats())
 	}
 	sources := m.sources.Load()
 	if r := sources.Replay; r != nil {

@@ -74,6 +74,7 @@ const (
 	replayBytes
 	replayCapped
 	accessLog
+	exportedLines
 	tracedSpans
 	podsCaptured
 	podsUncaptured
@@ -188,6 +189,9 @@ var catalogue = [familyCount]metric{
 		"Times that a request body was not kept for retries because the agent's memory for that was used up.", prometheus.CounterValue, ofNode, nil},
 	accessLog: {"fairlead_accesslog_lines_total",
 		"Access log lines, by result: written, or dropped because there were too many.", prometheus.CounterValue, ofNode, []string{"result"}},
+	exportedLines: {"fairlead_accesslog_exported_lines_total",
+		"Access log lines that were to go to an OpenTelemetry collector, by result: exported, dropped because too many waited, or failed, where the collector could not be reached in time or refused them. Only where the agent exports them.",
+		prometheus.CounterValue, ofNode, []string{"result"}},
 	tracedSpans: {"fairlead_tracing_spans_total",
 		"Spans of traced calls, by result: exported, dropped because too many waited, or failed, where the collector could not be reached in time or refused them.",
 		prometheus.CounterValue, ofNode, []string{"result"}},

@@ -19,7 +19,7 @@ import (
 // busyMeter has everything to show that there is.
 func busyMeter(t *testing.T) *Meter {
 	t.Helper()
-	l, err := NewAccessLog(AccessLogOptions{Writer: &bytes.Buffer{}})
+	l, err := NewAccessLog(AccessLogOptions{Writer: &bytes.Buffer{}, Exporter: lineExporter(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

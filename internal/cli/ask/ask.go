@@ -77,6 +77,8 @@ func Through(env *kube.Env) Reach {
 type refusal struct {
 	status int
 	why    string
+	// unknown: the pod does not know what was asked for.
+	unknown bool
 }
 
 func (r *refusal) Error() string { return r.why }
@@ -103,12 +105,19 @@ func (a *Asker) request(ctx context.Context, pod *corev1.Pod, port uint16, path 
 		defer ended()
 		why, _ := io.ReadAll(io.LimitReader(res.Body, maxWhy)) // whatever could be read of it
 		text := strings.TrimSpace(string(why))
-		if res.StatusCode == http.StatusNotFound && strings.HasPrefix(text, "404 page") {
+		unknown := res.StatusCode == http.StatusNotFound && strings.HasPrefix(text, "404 page")
+		if unknown {
 			text = "it has no " + path + ": it is of an earlier version"
 		}
-		return nil, nil, &refusal{res.StatusCode, fmt.Sprintf("pod %s: %s", pod.Name, output.Text(text))}
+		return nil, nil, &refusal{res.StatusCode, fmt.Sprintf("pod %s: %s", pod.Name, output.Text(text)), unknown}
 	}
 	return res.Body, ended, nil
+}
+
+// OfEarlierVersion reports whether a pod has not answered because it is of an earlier version, which does not know what it was asked for.
+func OfEarlierVersion(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.unknown
 }
 
 // unwrapped returns what has failed, without the address that the request had, which is none.
@@ -185,23 +194,40 @@ func (a *Asker) AgentsOn(ctx context.Context, node string) ([]corev1.Pod, error)
 	return out, nil
 }
 
-// Agents asks agents, and returns what those answer that do, in the order of pods, and why others do not.
-func Agents[T any](ctx context.Context, a *Asker, pods []corev1.Pod, path string, query url.Values) (answers []T, failed []error) {
-	all, errs := make([]T, len(pods)), make([]error, len(pods))
+// Answer is what one pod has answered, or why it has not.
+type Answer[T any] struct {
+	Pod   *corev1.Pod
+	Value T
+	Err   error
+	// Asked and Answered are when, by the clock of who asks.
+	Asked, Answered time.Time
+}
+
+// Each asks agents, and returns an Answer for each, in the order of pods.
+func Each[T any](ctx context.Context, a *Asker, pods []corev1.Pod, path string, query url.Values) []Answer[T] {
+	all := make([]Answer[T], len(pods))
 	var group errgroup.Group
 	group.SetLimit(maxAtOnce)
 	for i := range pods {
 		group.Go(func() error {
-			errs[i] = a.read(ctx, &pods[i], agentPort, path, query, &all[i])
+			of := &all[i]
+			of.Pod, of.Asked = &pods[i], a.env.Now()
+			of.Err = a.read(ctx, of.Pod, agentPort, path, query, &of.Value)
+			of.Answered = a.env.Now()
 			return nil
 		})
 	}
 	_ = group.Wait() // nobody returns an error
-	for i := range pods {
-		if errs[i] != nil {
-			failed = append(failed, errs[i])
+	return all
+}
+
+// Agents asks agents, and returns what those answer that do, in the order of pods, and why others do not.
+func Agents[T any](ctx context.Context, a *Asker, pods []corev1.Pod, path string, query url.Values) (answers []T, failed []error) {
+	for _, of := range Each[T](ctx, a, pods, path, query) {
+		if of.Err != nil {
+			failed = append(failed, of.Err)
 		} else {
-			answers = append(answers, all[i])
+			answers = append(answers, of.Value)
 		}
 	}
 	return answers, failed

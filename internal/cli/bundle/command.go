@@ -115,9 +115,10 @@ func (f *flags) run(ctx context.Context, env *kube.Env, c client.Client, version
 	at := env.Now().UTC()
 	server, err := env.Components(within, c)
 	g.addValue("versions.json", "the API server and the plugin", map[string]any{"plugin": version, "server": server}, err)
-	g.objects(within)
+	asker := ask.New(env, c, of.reach).Within(eachRequest)
+	g.objects(within, asker)
 	g.logs(within, of.logs)
-	g.live(within, ask.New(env, c, of.reach).Within(eachRequest))
+	g.live(within, asker)
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (g *gatherer) live(ctx context.Context, a *ask.Asker) {
 
 func ofManager(ctx context.Context, a *ask.Asker) (all []asked) {
 	for name, path := range map[string]string{
-		"inventory": liveapi.InventoryPath, "traffic": liveapi.TrafficPath, "nodes": liveapi.NodesPath, "changes": liveapi.ChangesPath,
+		"inventory": liveapi.InventoryPath, "traffic": liveapi.TrafficPath, "nodes": liveapi.NodesPath, "changes": liveapi.ChangesPath, "manager": liveapi.ManagerPath,
 	} {
 		query := url.Values{}
 		if name == "inventory" || name == "changes" {

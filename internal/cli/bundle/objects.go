@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/cli/ask"
 	"fairlead.dev/fairlead/internal/cli/doctor"
 	"fairlead.dev/fairlead/internal/cli/kube"
 )
@@ -26,8 +27,8 @@ type gatherer struct {
 	limits limits
 }
 
-// objects gathers what the API server has.
-func (g *gatherer) objects(ctx context.Context) {
+// objects gathers what the API server has, and what doctor finds.
+func (g *gatherer) objects(ctx context.Context, a *ask.Asker) {
 	g.policies(ctx)
 	g.events(ctx)
 	g.nodes(ctx)
@@ -37,7 +38,7 @@ func (g *gatherer) objects(ctx context.Context) {
 	g.list(ctx, "fairlead/daemonsets.json", &sets, client.InNamespace(g.env.System))
 	var pods corev1.PodList
 	g.list(ctx, "fairlead/pods.json", &pods, client.InNamespace(g.env.System))
-	g.addValue("doctor.json", "kubectl fairlead doctor", doctor.Check(ctx, g.env, g.client), nil)
+	g.addValue("doctor.json", "kubectl fairlead doctor", doctor.Check(ctx, doctor.Options{Env: g.env, Client: g.client, Ask: a, Agents: g.limits.agents}), nil)
 }
 
 // list gathers objects of fairlead's own namespace.

@@ -14,10 +14,15 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
+	"fairlead.dev/fairlead/internal/cli/ask/asktest"
 	"fairlead.dev/fairlead/internal/cli/clitest"
 )
 
-const shop = "../testdata/shop.yaml"
+const (
+	shop  = "../testdata/shop.yaml"
+	nodes = "testdata/nodes.yaml"
+	well  = "testdata/well.yaml"
+)
 
 // authority returns a file with the ConfigMap of an authority whose certificate is good until a time.
 func authority(t *testing.T, until time.Time) string {
@@ -40,23 +45,27 @@ func authority(t *testing.T, until time.Time) string {
 	return path
 }
 
-const nodes = "testdata/nodes.yaml"
-
 func TestWhatIsPrinted(t *testing.T) {
 	good, soon, over := clitest.Now.AddDate(1, 0, 0), clitest.Now.AddDate(0, 0, 3), clitest.Now.AddDate(0, 0, -1)
 	for name, tc := range map[string]struct {
 		files []string
+		live  func(*asktest.Cluster)
 		args  []string
 		fails bool
 	}{
-		"doctor":           {[]string{shop, nodes, authority(t, soon)}, nil, true},
-		"doctor-json":      {[]string{"testdata/well.yaml", authority(t, good)}, []string{"-o", "json"}, false},
-		"doctor-expired":   {[]string{"testdata/well.yaml", authority(t, over)}, nil, true},
-		"doctor-installed": {[]string{authority(t, good)}, nil, true},
+		"doctor":           {[]string{shop, nodes, authority(t, soon)}, troubled, nil, true},
+		"doctor-well":      {[]string{well, authority(t, good)}, healthy, nil, false},
+		"doctor-json":      {[]string{well, authority(t, good)}, healthy, []string{"-o", "json"}, false},
+		"doctor-earlier":   {[]string{well, authority(t, good)}, earlier, nil, false},
+		"doctor-refused":   {[]string{well, authority(t, good)}, func(*asktest.Cluster) {}, nil, false},
+		"doctor-expired":   {[]string{well, authority(t, over)}, ended, []string{"-o", "yaml"}, true},
+		"doctor-installed": {[]string{authority(t, good)}, func(*asktest.Cluster) {}, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env, out, errOut := clitest.Env(t, tc.files...)
-			if err := clitest.Run(t, env, New(env), tc.args...); (err != nil) != tc.fails {
+			live := asktest.New(t)
+			tc.live(live)
+			if err := clitest.Run(t, env, newCommand(env, live.Reach), tc.args...); (err != nil) != tc.fails {
 				t.Errorf("error %v", err)
 			}
 			clitest.Golden(t, name, out.String()+errOut.String())
@@ -67,8 +76,8 @@ func TestWhatIsPrinted(t *testing.T) {
 func TestFixesNameTheNamespaceThatFairleadIsIn(t *testing.T) {
 	env, _, _ := clitest.Env(t)
 	env.System = "mesh"
-	k := checker{&Report{}, env, nil}
-	if fix := k.fix(v1alpha1.ReasonNodesDisconnected); !strings.Contains(fix, "kubectl -n mesh get pods") {
-		t.Errorf("fix: %s", fix)
+	k := checker{Report: &Report{}, env: env}
+	if fix := k.fix(v1alpha1.ReasonNodesDisconnected); !strings.Contains(fix.do, "kubectl -n mesh get pods") || fix.see == "" {
+		t.Errorf("fix: %+v", fix)
 	}
 }

@@ -160,6 +160,10 @@ func TestWarnings(t *testing.T) {
 			},
 		},
 		"an endpoint's breaker": {give: `circuitBreaker: {consecutiveFailures: 5, scope: Endpoint, maxEjectedPercent: 30}`},
+		"no call is slow before its deadline": {
+			give: `{timeouts: {overall: 2s}, circuitBreaker: {slowCalls: {threshold: 2s}}}`,
+			want: []string{"circuitBreaker.slowCalls.threshold 2s is not shorter than timeouts.overall 2s: no attempt is ever slow."},
+		},
 		"pool and breaker": {
 			give: `{timeouts: {overall: 1s, perTry: 500ms}, retry: {maxRetries: 0}, circuitBreaker: {slowCalls: {threshold: 1s}}, connectionPool: {maxConnections: 9}}`,
 			want: []string{

@@ -83,12 +83,13 @@ func blockWarnings(prefix string, body *v1alpha1.PolicyBody, findsNames bool) []
 		warn("connectionPool.pendingTimeout %s is not shorter than timeouts.overall %s: a call that waits for a connection has no time left.",
 			s.Pool.PendingTimeout, t.Overall)
 	}
-	if b, limit := s.Breaker, t.AttemptLimit(); b != nil && b.SlowCalls != nil && limit > 0 && b.SlowCalls.Threshold >= limit {
-		field := "timeouts.perTry"
-		if t.Adaptive.On() {
-			field = "timeouts.adaptive.max"
+	if b := s.Breaker; b != nil && b.SlowCalls != nil {
+		if limit := attemptEnds(t); limit.value > 0 && b.SlowCalls.Threshold >= limit.value {
+			warn("circuitBreaker.slowCalls.threshold %s is not shorter than %s %s: no attempt is ever slow.", b.SlowCalls.Threshold, limit.field, limit.value)
 		}
-		warn("circuitBreaker.slowCalls.threshold %s is not shorter than %s %s: no attempt is ever slow.", b.SlowCalls.Threshold, field, limit)
+	}
+	if t.MaxDuration > 0 && t.MaxDuration < t.Overall {
+		warn("timeouts.maxDuration %s is shorter than timeouts.overall %s: calls end before their deadline.", t.MaxDuration, t.Overall)
 	}
 	return warnings
 }

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"slices"
+	"strings"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/policy"
@@ -29,9 +30,30 @@ func endpointWarnings(src *Source) (warnings []string) {
 	if settingsOf(src.Body).LoadBalancing == policy.ClusterIP {
 		warnings = append(warnings, "circuitBreaker.scope: Endpoint does nothing with loadBalancing.policy: ClusterIP: the cluster chooses the endpoints.")
 	}
-	if slices.ContainsFunc(src.To, func(d v1alpha1.Destination) bool { return d.CIDR != nil }) {
-		warnings = append(warnings, "circuitBreaker.scope: Endpoint does nothing for to[].cidr: each address is a destination of its own there, which "+
-			"scope: Destination opens.")
+	return append(warnings, singleAddressWarnings(src.To)...)
+}
+
+// singleAddressWarnings says which entries of to have no endpoint that could stand in for another one.
+func singleAddressWarnings(to []v1alpha1.Destination) (warnings []string) {
+	var single []string
+	for _, kind := range []struct {
+		entry string
+		is    func(v1alpha1.Destination) bool
+	}{
+		{"to[].cidr", func(d v1alpha1.Destination) bool { return d.CIDR != nil }},
+		{"to[].any", func(d v1alpha1.Destination) bool { return d.Any != nil }},
+		{`to[].host "*"`, func(d v1alpha1.Destination) bool { return d.Host == "*" }},
+	} {
+		if slices.ContainsFunc(to, kind.is) {
+			single = append(single, kind.entry)
+		}
+	}
+	if len(single) > 0 {
+		warnings = append(warnings, "circuitBreaker.scope: Endpoint does nothing for "+strings.Join(single, " and ")+
+			": each address is a destination of its own there, which scope: Destination opens.")
+	}
+	if slices.ContainsFunc(to, func(d v1alpha1.Destination) bool { return d.Via != nil && d.Via.Mode != v1alpha1.SwitchDisabled }) {
+		warnings = append(warnings, "circuitBreaker.scope: Endpoint does nothing for to[].via: the proxy chooses the endpoints.")
 	}
 	return warnings
 }

@@ -30,8 +30,8 @@ func protectionWarnings(prefix string, src *Source, body *v1alpha1.PolicyBody) [
 	if a := s.Timeouts.Adaptive; a.On() && overall > 0 && a.Max >= overall {
 		warn("timeouts.adaptive.max %s is not shorter than timeouts.overall %s: an attempt that takes so long leaves no time for another.", a.Max, overall)
 	}
-	if h, limit := s.Retry.Hedging, s.Timeouts.AttemptLimit(); h.Max > 0 && h.Delay > 0 && limit > 0 && h.Delay >= limit {
-		warn("retry.hedging.delay %s is not shorter than how long an attempt may take, %s: no hedge ever starts.", h.Delay, limit)
+	if h, limit := s.Retry.Hedging, attemptEnds(&s.Timeouts); h.Max > 0 && h.Delay > 0 && limit.value > 0 && h.Delay >= limit.value {
+		warn("retry.hedging.delay %s is not shorter than %s %s: no hedge ever starts.", h.Delay, limit.field, limit.value)
 	}
 	if ra := s.Retry.RetryAfter; limitsRetryAfter(body) && ra.Honor && s.Retry.MaxRetries > 0 && overall > 0 && ra.Max >= overall {
 		warn("retry.retryAfter.max %s is not shorter than timeouts.overall %s: no retry waits for so long, so it bounds nothing.", ra.Max, overall)
@@ -50,11 +50,7 @@ func faultWarnings(prefix string, s *policy.Settings) []string {
 		return nil
 	}
 	least := f.Delay - f.Delay*time.Duration(f.JitterPercent)/100
-	perTry := limitField{"timeouts.perTry", s.Timeouts.PerTry}
-	if s.Timeouts.Adaptive.On() {
-		perTry = limitField{"timeouts.adaptive.max", s.Timeouts.Adaptive.Max}
-	}
-	for _, limit := range []limitField{perTry, {"timeouts.overall", s.Timeouts.Overall}, {"timeouts.maxDuration", s.Timeouts.MaxDuration}} {
+	for _, limit := range []limitField{attemptLimit(&s.Timeouts), {"timeouts.overall", s.Timeouts.Overall}, {"timeouts.maxDuration", s.Timeouts.MaxDuration}} {
 		if limit.value > 0 && least >= limit.value {
 			return []string{prefix + fmt.Sprintf("faults.delay holds attempts up for %s at least, which is not shorter than %s %s: they time out, and faults.abort never happens.",
 				least, limit.field, limit.value)}
@@ -67,6 +63,23 @@ func faultWarnings(prefix string, s *policy.Settings) []string {
 type limitField struct {
 	field string
 	value time.Duration
+}
+
+// attemptLimit is the field that bounds attempts by themselves.
+func attemptLimit(t *policy.Timeouts) limitField {
+	if t.Adaptive.On() {
+		return limitField{"timeouts.adaptive.max", t.Adaptive.Max}
+	}
+	return limitField{"timeouts.perTry", t.PerTry}
+}
+
+// attemptEnds is the field by which every attempt has ended at the latest: its own limit, or the deadline of its call.
+func attemptEnds(t *policy.Timeouts) limitField {
+	l := attemptLimit(t)
+	if t.Overall > 0 && (l.value == 0 || t.Overall < l.value) {
+		return limitField{"timeouts.overall", t.Overall}
+	}
+	return l
 }
 
 // limitsRetryAfter reports whether the policy itself writes how long a server may have a retry wait.

@@ -35,7 +35,15 @@ func TestWarningsAboutProtection(t *testing.T) {
 		},
 		"hedges that come too late": {
 			give: `{timeouts: {perTry: 100ms}, retry: {hedging: {delay: 100ms}}}`,
-			want: []string{"retry.hedging.delay 100ms is not shorter than how long an attempt may take, 100ms: no hedge ever starts."},
+			want: []string{"retry.hedging.delay 100ms is not shorter than timeouts.perTry 100ms: no hedge ever starts."},
+		},
+		"hedges that come behind the end of the call, in a rule": {
+			give: `{timeouts: {overall: 1s}, rules: [{name: r, match: [{methods: [GET]}], retry: {hedging: {delay: 1s}}}]}`,
+			want: []string{"Rule r: retry.hedging.delay 1s is not shorter than timeouts.overall 1s: no hedge ever starts."},
+		},
+		"a call that may last shorter than its deadline, in a rule": {
+			give: `{timeouts: {maxDuration: 1s}, rules: [{name: r, match: [{methods: [GET]}], timeouts: {overall: 2s}}]}`,
+			want: []string{"Rule r: timeouts.maxDuration 1s is shorter than timeouts.overall 2s: calls end before their deadline."},
 		},
 		"a server's wish that is longer than the call": {
 			give: `{timeouts: {overall: 10s}, retry: {retryAfter: {max: 10s}}}`,

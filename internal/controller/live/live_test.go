@@ -27,7 +27,8 @@ var clusterIP = netip.MustParseAddrPort("10.96.0.7:80")
 func options() Options {
 	now := time.Now()
 	o := Options{
-		Store: distribute.NewStore(distribute.StoreOptions{}), Inventory: inventory.New(0, now.Add(-time.Minute)), Changes: changes.New(),
+		EgressExpires: func() int64 { return 0 },
+		Store:         distribute.NewStore(distribute.StoreOptions{}), Inventory: inventory.New(0, now.Add(-time.Minute)), Changes: changes.New(),
 		ServiceAt: func(a netip.AddrPort) string {
 			if a == clusterIP {
 				return "warehouse/inventory:80"
@@ -100,6 +101,22 @@ func TestTheTotalOverTimeIsAnswered(t *testing.T) {
 	got := answer[liveapi.Inventory](t, options(), liveapi.InventoryPath+"?since=10m&step=10s&limit=1&points=total")
 	if len(got.Flows) != 1 || got.Flows[0].Points != nil || len(got.Total.Points) == 0 || got.Total.Points[0].Calls != 66 || got.Total.Points[0].Successes != 108 {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestTheManagerSaysItsTimeAndWhenTheEgressCAEnds(t *testing.T) {
+	o, before := options(), time.Now()
+	got := answer[liveapi.ManagerState](t, o, liveapi.ManagerPath)
+	if got.At.Before(before) || got.At.After(time.Now()) || !got.EgressCAExpires.IsZero() {
+		t.Errorf("%+v, want no CA", got)
+	}
+	end := time.Date(2031, 3, 28, 0, 0, 0, 0, time.UTC)
+	o.EgressExpires = end.Unix
+	if got = answer[liveapi.ManagerState](t, o, liveapi.ManagerPath); !got.EgressCAExpires.Equal(end) {
+		t.Errorf("it ends at %s, want %s", got.EgressCAExpires, end)
+	}
+	if w := ask(o, liveapi.ManagerPath+"?x=1"); w.Code != http.StatusBadRequest {
+		t.Errorf("a parameter that there is not: %d", w.Code)
 	}
 }
 

@@ -22,6 +22,8 @@ type Options struct {
 	Changes   *changes.Log
 	// ServiceAt returns the Service of an address, as namespace/name:port; empty: there is none.
 	ServiceAt func(netip.AddrPort) string
+	// EgressExpires returns when the egress CA that signs ends, in Unix seconds; 0: there is none.
+	EgressExpires func() int64
 }
 
 var (
@@ -34,6 +36,7 @@ func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	for path, page := range map[string]http.HandlerFunc{
 		liveapi.InventoryPath: o.inventory, liveapi.TrafficPath: o.traffic, liveapi.NodesPath: o.nodes, liveapi.ChangesPath: o.changes,
+		liveapi.ManagerPath: o.manager,
 	} {
 		mux.Handle("GET "+path, liveapi.Within(o.leading(liveapi.InTurn(page))))
 	}
@@ -114,6 +117,17 @@ func (o *Options) nodes(w http.ResponseWriter, r *http.Request) {
 		all = append(all, of)
 	}
 	liveapi.Answer(w, liveapi.List[liveapi.Node]{At: now, Items: all})
+}
+
+func (o *Options) manager(w http.ResponseWriter, r *http.Request) {
+	if refused(w, liveapi.ParseQuery(r)) {
+		return
+	}
+	s := liveapi.ManagerState{At: time.Now()}
+	if at := o.EgressExpires(); at != 0 {
+		s.EgressCAExpires = time.Unix(at, 0).UTC()
+	}
+	liveapi.Answer(w, s)
 }
 
 // maxChanges is how many changes are answered at most.

@@ -142,15 +142,20 @@ func (s *Source) nodeList(ctx context.Context) ([]liveapi.Node, error) {
 	})
 }
 
+// mostChecked is how many agents are asked how their nodes are: each is a connection through the API server.
+const mostChecked = 200
+
 // Problems implements dashboard.Source.
 func (s *Source) Problems(ctx context.Context) (*model.Problems, error) {
-	report, err := s.problems.get(long, func() (*doctor.Report, error) { return doctor.Check(ctx, s.opts.Env, s.opts.Client), nil })
+	report, err := s.problems.get(long, func() (*doctor.Report, error) {
+		return doctor.Check(ctx, doctor.Options{Env: s.opts.Env, Client: s.opts.Client, Ask: s.ask.Within(patience), Agents: mostChecked}), nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	out := &model.Problems{Part: s.part(), Problems: report.Problems, Warnings: report.Warnings, Findings: make([]model.Finding, len(report.Findings))}
 	for i, f := range report.Findings {
-		out.Findings[i] = model.Finding{Group: f.Group, Result: string(f.Result), What: f.What, Fix: f.Fix}
+		out.Findings[i] = model.Finding{Group: f.Group, Result: string(f.Result), What: f.What, Fix: f.Fix, Docs: f.Docs}
 	}
 	return out, nil
 }

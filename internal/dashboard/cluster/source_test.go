@@ -102,6 +102,16 @@ func TestListsOfACluster(t *testing.T) {
 	}) {
 		t.Errorf("problems: %+v", problems)
 	}
+	for group, what := range map[string]string{
+		"kernel": "nft_reject_inet", "container runtime": "this agent's version does not say", "connections": "keeps alive 2 connections to 10.1.0.7:443",
+		"trust": generated.Script, "capture": "pods are captured on",
+	} {
+		if !slices.ContainsFunc(problems.Findings, func(f model.Finding) bool {
+			return f.Group == group && strings.Contains(f.What, what) && (f.Result == "ok" || strings.HasPrefix(f.Docs, "https://"))
+		}) {
+			t.Errorf("%s: nothing says %q with the page that explains it: %+v", group, what, problems.Findings)
+		}
+	}
 	head := ask(t, s.Cluster)
 	if head.Policies.All != 14 || head.Policies.Ready != states[model.Ready] || head.BreakersOpen != 1 || head.Agents.Ready != 4 || head.Total.Calls == 0 ||
 		len(head.Names.Policies) != 14 || len(head.Names.Nodes) != 5 || !slices.Contains(head.Names.Namespaces, "shop") || !slices.IsSorted(head.Names.Workloads) {

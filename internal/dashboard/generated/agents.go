@@ -20,6 +20,7 @@ func (c *Cluster) agent(node string) http.Handler {
 	listed(mux, liveapi.BreakersPath, node, func(m *madePolicy) []liveapi.Breaker { return breakersOf(node, m) })
 	listed(mux, liveapi.LimitsPath, node, func(m *madePolicy) []liveapi.Limit { return limitsOf(node, m) })
 	mux.HandleFunc("GET "+liveapi.TapPath, func(w http.ResponseWriter, r *http.Request) { c.tap(w, r, node) })
+	c.states(mux, node)
 	return withPolicies(c.byNode[node], mux)
 }
 

@@ -168,4 +168,6 @@ type Finding struct {
 	Result string `json:"result"`
 	What   string `json:"what"`
 	Fix    string `json:"fix,omitempty"`
+	// Docs is the address of the page that explains it.
+	Docs string `json:"docs,omitempty"`
 }

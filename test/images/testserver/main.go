@@ -10,10 +10,11 @@ import (
 	"syscall"
 )
 
-const usage = `usage: testserver serve|collect|call|grpc|load|raw|dial|get|kill [flags]
+const usage = `usage: testserver serve|collect|authproxy|call|grpc|load|raw|dial|get|kill [flags]
 
   serve  answer HTTP as the query string says (see serve.go), echo raw TCP, and more if asked to
   collect  receive spans over OTLP, and show them
+  authproxy  forward what comes with a name and a password
   call   make calls and print one JSON summary
   grpc   make gRPC calls and print the status of each
   load   make calls for ever and print one line a second: what the demo shows
@@ -42,6 +43,8 @@ func run(ctx context.Context, args []string) error {
 		return serve(ctx, args[1:])
 	case "collect":
 		return collect(ctx, args[1:])
+	case "authproxy":
+		return authproxy(ctx, args[1:])
 	case "call":
 		return call(ctx, args[1:])
 	case "grpc":

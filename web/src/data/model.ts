@@ -155,6 +155,7 @@ export interface Finding {
   result: string;
   what: string;
   fix?: string;
+  docs?: string;
 }
 
 export interface Problems extends Part {

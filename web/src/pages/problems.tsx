@@ -32,9 +32,22 @@ function One({ of: f }: { of: Finding }) {
       <div>
         <p>{f.what}</p>
         {f.fix && <Fix text={f.fix} />}
+        {f.docs && (
+          <p class="see">
+            <a href={f.docs} target="_blank" rel="noreferrer">
+              {titleOf(f.docs)}
+              <span class="unseen">, which explains: {f.what} (in a tab of its own)</span>
+            </a>
+          </p>
+        )}
       </div>
     </li>
   );
+}
+
+// The address of a page without where it is published and what kind of file it is.
+function titleOf(docs: string): string {
+  return docs.replace(/^https:\/\/[^/]*\//, "").replace(/\.md(#|$)/, "$1");
 }
 
 function groupsOf(findings: readonly Finding[]): [string, Finding[]][] {
@@ -49,7 +62,7 @@ export function ProblemsPage() {
   useReady(Boolean(answer.data || answer.error));
   const data = answer.data;
   const fits = matcher(q.q);
-  const found = (data?.findings ?? []).filter((f) => fits(`${f.group} ${f.what} ${f.fix ?? ""}`));
+  const found = (data?.findings ?? []).filter((f) => fits(`${f.group} ${f.what} ${f.fix ?? ""} ${f.docs ?? ""}`));
   const wrong = found.filter((f) => f.result !== "ok");
   const shown = [...(q.result === "all" ? found : wrong)].sort((a, b) => (ranks[a.result] ?? 9) - (ranks[b.result] ?? 9));
   return (

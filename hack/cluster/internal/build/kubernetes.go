@@ -48,7 +48,7 @@ func EnsureKubernetes(ctx context.Context, packages []string, progress Progress)
 
 // EnsureCoreDNS builds CoreDNS unless the cache has it and returns the program's path.
 func EnsureCoreDNS(ctx context.Context, progress Progress) (path string, err error) {
-	m, err := newModule("coredns")
+	m, err := newModule("kube")
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +60,7 @@ func EnsureCoreDNS(ctx context.Context, progress Progress) (path string, err err
 	if err != nil {
 		return "", err
 	}
-	return store.program("coredns"), store.ensure(ctx, []string{"fairlead.dev/fairlead/hack/cluster/coredns"}, progress)
+	return store.program("coredns"), store.ensure(ctx, []string{"fairlead.dev/fairlead/hack/cluster/kube/coredns"}, progress)
 }
 
 // kubernetesFlags tell the programs their version: without it they report v0.0.0 and refuse to
@@ -78,7 +78,7 @@ func kubernetesFlags(version string) (string, error) {
 	return flags, nil
 }
 
-// newModule finds the nested module that pins a program's dependencies.
+// newModule finds the nested module that pins the dependencies of programs.
 func newModule(name string) (module, error) {
 	root, err := paths.Root()
 	return module{dir: filepath.Join(root, "hack", "cluster", name)}, err

@@ -38,6 +38,7 @@ func TestBadValuesAreRefused(t *testing.T) {
 		`{agent: {tolerations: [{effect: Evict}]}}`:                                   `at '/agent/tolerations/0/effect'`,
 		`{agent: {tracing: {endpoint: "collector:4317"}}}`:                            `at '/agent/tracing/endpoint': 'collector:4317' does not match pattern '^(https?://`,
 		`{agent: {tracing: {protocol: http/json}}}`:                                   `at '/agent/tracing/protocol': value must be one of 'grpc', 'http/protobuf'`,
+		`{agent: {accessLog: {export: otlp}}}`:                                        `at '/agent/accessLog/export': got string, want boolean`,
 		`{agent: {tracing: {headersSecret: {name: "Not A Name"}}}}`:                   `at '/agent/tracing/headersSecret/name'`,
 		`{agent: {resources: {limits: {memory: 512MB}}}}`:                             `at '/agent/resources/limits/memory': '512MB' does not match pattern`,
 		`{agent: {resources: {limit: {memory: 512Mi}}}}`:                              `additional properties 'limit' not allowed`,

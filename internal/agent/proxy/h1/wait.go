@@ -13,6 +13,9 @@ import (
 // MaxInterim is how many interim responses an attempt may have. Servers that report progress send one every few seconds at most.
 const MaxInterim = 1000
 
+// shortestLook is how long the first wait lasts at least.
+const shortestLook = time.Millisecond
+
 // awaitHead reads the head of the final response, and has interim ones forwarded. Whatever arrives, every deadline is checked. The
 // stack of an idle connection stays as large as it once was here, so what is decided between reads has functions of its own, which the
 // compiler must not merge into this one.
@@ -71,12 +74,12 @@ func (x *exchange) decideHead(err error, look *time.Duration) (next call.Action,
 func (x *exchange) firstWait() time.Duration {
 	look := drive.FirstCheck
 	limits := &x.Plan.Settings.Timeouts
-	for _, limit := range [...]time.Duration{x.Call.PerTry(x.cur.ID), limits.ResponseHeader, limits.Idle, x.Plan.Hedge.Delay()} {
+	for _, limit := range [...]time.Duration{x.Call.TimeLeft(x.cur.ID), limits.ResponseHeader, limits.Idle, x.Plan.Hedge.Delay()} {
 		if limit > 0 {
 			look = min(look, limit)
 		}
 	}
-	return look
+	return max(look, shortestLook)
 }
 
 // nextLook is when the next wait ends.

@@ -21,6 +21,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/agent/call"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/telemetry/otlp"
 	"fairlead.dev/fairlead/internal/agent/telemetry/spans/spanstest"
 	"fairlead.dev/fairlead/internal/agent/tracing"
 	"fairlead.dev/fairlead/internal/policy"
@@ -130,7 +131,7 @@ func TestSpansAreExported(t *testing.T) {
 				e.Call(exchange(), owner, "any")
 			}
 			stop()
-			if got := len(c.Spans()); got != 1400 || e.Stats() != (Stats{Exported: 1400}) {
+			if got := len(c.Spans()); got != 1400 || e.Stats() != (otlp.Stats{Exported: 1400}) {
 				t.Fatalf("%d spans have come, and %+v", got, e.Stats())
 			}
 			for _, h := range c.Headers() {
@@ -167,15 +168,15 @@ func TestACollectorThatHangsHoldsUpNothing(t *testing.T) {
 		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + serveGRPC(t, &c), "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TIMEOUT": "1000",
 	})
 	e, stop := start(t, client)
-	for range maxBatch / 2 {
+	for range otlp.MaxBatch / 2 {
 		e.Call(exchange(), owner, "any")
 	}
 	<-asked // with that batch; nothing is taken from the queue until it has failed
-	for range 2*maxQueued + maxBatch {
+	for range 2*maxQueued + otlp.MaxBatch {
 		e.Call(exchange(), owner, "any")
 	}
 	stop()
-	if s := e.Stats(); s.Exported != 0 || s.Dropped == 0 || s.Dropped+s.Failed != 2*(2*maxQueued+maxBatch+maxBatch/2) {
+	if s := e.Stats(); s.Exported != 0 || s.Dropped == 0 || s.Dropped+s.Failed != 2*(2*maxQueued+otlp.MaxBatch+otlp.MaxBatch/2) {
 		t.Errorf("%+v", s)
 	}
 }
@@ -204,13 +205,13 @@ func TestACollectorThatRefuses(t *testing.T) {
 				endpoint = s.URL
 			}
 			e, stop := start(t, fromEnvironment(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}))
-			for range maxBatch / 2 {
+			for range otlp.MaxBatch / 2 {
 				e.Call(exchange(), owner, "any")
 			}
 			<-took
 			e.Call(exchange(), owner, "any")
 			stop()
-			if s := e.Stats(); s != (Stats{Exported: 2, Failed: maxBatch}) || len(c.Spans()) != 2 {
+			if s := e.Stats(); s != (otlp.Stats{Exported: 2, Failed: otlp.MaxBatch}) || len(c.Spans()) != 2 {
 				t.Errorf("%+v, and %d spans have come", s, len(c.Spans()))
 			}
 		})

@@ -59,6 +59,12 @@ func (c *Cluster) Add(component, name, node string, h http.Handler) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: kube.DefaultSystem, Name: name, Labels: map[string]string{"app.kubernetes.io/name": component}},
 		Spec:       corev1.PodSpec{NodeName: node}, Status: corev1.PodStatus{Phase: corev1.PodRunning},
 	})
+	c.Serve(name, h)
+}
+
+// Serve has a pod answer so, which the cluster has from elsewhere.
+func (c *Cluster) Serve(name string, h http.Handler) {
+	c.t.Helper()
 	srv := httptest.NewServer(h)
 	c.t.Cleanup(srv.Close)
 	c.servers[name] = srv

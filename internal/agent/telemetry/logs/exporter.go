@@ -144,8 +144,9 @@ func valueOf(v slog.Value) attribute.Value {
 			return attribute.StringValue(fmt.Sprint(v.Any()))
 		}
 		return decoded(of)
+	default:
+		return attribute.StringValue(v.String())
 	}
-	return attribute.StringValue(v.String())
 }
 
 func decoded(v any) attribute.Value {

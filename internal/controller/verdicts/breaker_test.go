@@ -203,6 +203,31 @@ func TestTurnsToProbeGoAround(t *testing.T) {
 	}
 }
 
+// What nodes say before they have heard that it has closed does not open it again.
+func TestWhatWasSeenBeforeItClosedHasNoSay(t *testing.T) {
+	b := opened(t, "a", "b", "c")
+	now := t0.Add(2 * time.Second)
+	b.Report(now, on("a"), policy.BreakerRefusing, b.Number())
+	b.Tick(now)
+	before := b.Number()
+	b.Report(now, on("a"), policy.BreakerGood, b.Verdict(now, on("a")).Number)
+	if !b.Closed() || b.Number() == before {
+		t.Fatal("a good probe has not closed it")
+	}
+	for _, n := range []string{"a", "b", "c"} {
+		b.Report(now, on(n), policy.BreakerOpened, before)
+	}
+	if !b.Closed() {
+		t.Error("opened by what was seen before")
+	}
+	for _, n := range []string{"a", "b", "c"} {
+		b.Report(now, on(n), policy.BreakerOpened, b.Number())
+	}
+	if b.Closed() {
+		t.Error("not opened by what was seen since")
+	}
+}
+
 // Nodes that have nothing to say are not remembered while it is open either: there may be thousands.
 func TestNodesThatSayNothingAreNotRemembered(t *testing.T) {
 	b := opened(t, "a", "b")

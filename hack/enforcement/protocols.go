@@ -162,6 +162,7 @@ values and agents do not act on all of them, those are named on which they do.
 - **TCP**: everything else, and what is declared to be ` + "`TCP`" + `. Each connection is one call, too.
 
 Where connections are passed through, a policy that sets a field about requests says so in ` + "`status.destinations[].notEnforced`" + `, with the reason.
+Where all destinations are declared to speak HTTP/1.1 (` + "`protocol: HTTP`" + `), one that sets a field of HTTP/2 or gRPC is accepted with a warning (` + "`AcceptedWithWarnings`" + `).
 
 `
 

@@ -18,6 +18,7 @@ func Warnings(src *Source) []string {
 	}
 	findsNames := src.findsNames()
 	warnings := append(blockWarnings("", src.Body, findsNames), grpcWarnings(src.Body)...)
+	warnings = append(warnings, protocolWarnings(src)...)
 	warnings = append(warnings, endpointWarnings(src)...)
 	warnings = append(warnings, rolloutWarnings(src)...)
 	warnings = append(warnings, matchWarnings(src)...)

@@ -76,6 +76,7 @@ func TestAChangeIsWorseWhenTheCallsShowIt(t *testing.T) {
 		"all fail":                     {calls(50, 0), calls(500, 100), calls(0, 0), 2, true, true},
 		"too few calls":                {calls(49, 0), calls(500, 100), calls(500, 100), 2, false, false},
 		"nothing to compare with":      {calls(500, 0), calls(49, 100), calls(49, 100), 2, false, false},
+		"just enough to compare with":  {calls(50, 0), calls(50, 100), calls(0, 0), 2, true, true},
 		"compared with before":         {calls(500, 50), calls(49, 100), calls(500, 100), 2, true, true},
 		"others come first":            {calls(500, 50), calls(500, 50), calls(500, 100), 2, false, false},
 		"equal":                        {calls(5000, 99.5), calls(5000, 99.5), calls(0, 0), 2, false, false},

@@ -144,6 +144,18 @@ func TestANewLeaderGivesNothingAwayAtFirst(t *testing.T) {
 	}
 }
 
+// A node that connects to a new leader once more holds no more than before: what it holds is not given away twice.
+func TestANewLeaderCountsANodeOnce(t *testing.T) {
+	d := NewDivision(Share{100, 100}, t0)
+	for range 2 {
+		d.Join("a", Share{40, 40})
+	}
+	d.Report("a", Report{Demand: 1000})
+	if got := d.Divide(t0.Add(newLeaderHolds - 1)); len(got) != 0 {
+		t.Errorf("%+v is given away that others may hold", got)
+	}
+}
+
 // What a node asks for that connects again is what it asked for before; of one that is new to the leader, at first what it holds.
 func TestANodeThatJoinsNeedsWhatItHolds(t *testing.T) {
 	for name, join := range map[string]func(d *Division){

@@ -178,6 +178,65 @@ func TestANodeThatDoesNotProbeMakesRoomForAnother(t *testing.T) {
 	}
 }
 
+// Whose turn is over without a probe has another one when it goes by what all do again and refuses calls: what it says by then is heard.
+func TestTurnsToProbeGoAround(t *testing.T) {
+	b := opened(t, "a", "b")
+	now := t0.Add(2 * time.Second)
+	b.Tick(now)
+	var turns []string
+	for range 6 {
+		for _, n := range []string{"a", "b"} {
+			if v := b.Verdict(now, on(n)); v.Order == policy.BreakerOpen {
+				b.Report(now, on(n), policy.BreakerRefusing, v.Number)
+			}
+		}
+		for _, n := range []string{"a", "b"} {
+			if order(b, now, n) == policy.BreakerProbe {
+				turns = append(turns, n)
+			}
+		}
+		now = now.Add(Patience + time.Millisecond)
+		b.Tick(now)
+	}
+	if want := []string{"a", "b", "a", "b", "a", "b"}; !slices.Equal(turns, want) {
+		t.Errorf("%v probe one after the other, want %v", turns, want)
+	}
+}
+
+// What nodes say before they have heard that it has closed does not open it again.
+func TestWhatWasSeenBeforeItClosedHasNoSay(t *testing.T) {
+	b := opened(t, "a", "b", "c")
+	now := t0.Add(2 * time.Second)
+	b.Report(now, on("a"), policy.BreakerRefusing, b.Number())
+	b.Tick(now)
+	before := b.Number()
+	b.Report(now, on("a"), policy.BreakerGood, b.Verdict(now, on("a")).Number)
+	if !b.Closed() || b.Number() == before {
+		t.Fatal("a good probe has not closed it")
+	}
+	for _, n := range []string{"a", "b", "c"} {
+		b.Report(now, on(n), policy.BreakerOpened, before)
+	}
+	if !b.Closed() {
+		t.Error("opened by what was seen before")
+	}
+	for _, n := range []string{"a", "b", "c"} {
+		b.Report(now, on(n), policy.BreakerOpened, b.Number())
+	}
+	if b.Closed() {
+		t.Error("not opened by what was seen since")
+	}
+}
+
+// Nodes that have nothing to say are not remembered while it is open either: there may be thousands.
+func TestNodesThatSayNothingAreNotRemembered(t *testing.T) {
+	b := opened(t, "a", "b")
+	b.Report(t0, on("c"), policy.BreakerIdle, b.Number())
+	if len(b.members) != 2 {
+		t.Errorf("%d nodes are remembered, want the two that have opened it", len(b.members))
+	}
+}
+
 // Once nobody calls any more it closes, and nodes are reminded as long as it is not closed.
 func TestABreakerThatNobodyAsksCloses(t *testing.T) {
 	b := opened(t, "a", "b")

@@ -87,8 +87,8 @@ func fences(t *testing.T, page string) map[string]string {
 	return all
 }
 
-// ofPods are the top-level fields of the parts of pods that pages show.
-var ofPods = []string{"volumes", "containers", "initContainers"}
+// ofOthers are the top-level fields of what else pages show: parts of pods, and values of the chart.
+var ofOthers = []string{"volumes", "containers", "initContainers", "dashboard"}
 
 // policyOf makes a whole policy of what is shown: one that is whole already, a spec, or fields of a spec. What is about other objects is nil.
 func policyOf(t *testing.T, at, text string) *unstructured.Unstructured {
@@ -108,7 +108,7 @@ func policyOf(t *testing.T, at, text string) *unstructured.Unstructured {
 		}
 		return u
 	}
-	for _, field := range ofPods {
+	for _, field := range ofOthers {
 		if m[field] != nil {
 			return nil
 		}

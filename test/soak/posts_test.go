@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// posts is how many calls are made of each protocol in TestNoPOSTIsExecutedTwice, of which there are two.
-	posts = 50_000
+	// posts is how many calls are made of each protocol in TestNoPOSTIsExecutedTwice, of which there are two. Three quarters of them must not be executed twice, some
+	// 100,000 of both protocols.
+	posts = 68_000
 	// positions is at how many bytes connections break, in either direction: as many as a few calls have.
 	positions = 800
 	posters   = 16

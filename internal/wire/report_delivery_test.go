@@ -54,6 +54,36 @@ func TestEveryCallIsCountedOnceAcrossBrokenStreams(t *testing.T) {
 	})
 }
 
+// What was counted since the last report is delivered when an agent stops. A manager that cannot be reached holds no stop up.
+func TestAnAgentThatStopsReportsTheRest(t *testing.T) {
+	withTestbed(t, func(t *testing.T, w *testbed) {
+		leader := w.leader("a:1")
+		leader.publish(t, shop(1))
+		c := new(countingReporter)
+		a := w.agent(agentOptions{node: "n0", reporter: c})
+		time.Sleep(7 * time.Second)
+		before := c.total()
+		begin := time.Now()
+		a.stop()
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("the stop took %v", took)
+		}
+		synctest.Wait()
+		if f := leader.store.Traffic(policy.ParseID("shop/a")); before != 1 || c.total() != 2 || f.Counts.Requests != 2 {
+			t.Errorf("%d calls are known of %d, %d of them from before the stop", f.Counts.Requests, c.total(), before)
+		}
+		away := w.agent(agentOptions{node: "n1", reporter: c})
+		time.Sleep(7 * time.Second)
+		leader.store.Serving().Stop()
+		time.Sleep(time.Second)
+		begin = time.Now()
+		away.stop()
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("without a manager the stop took %v", took)
+		}
+	})
+}
+
 func TestReportsOfAnOutageDoNotSwellTheWindow(t *testing.T) {
 	withTestbed(t, func(t *testing.T, w *testbed) {
 		leader := w.leader("a:1")

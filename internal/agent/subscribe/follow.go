@@ -99,7 +99,7 @@ func (c *Client) tryAddresses(ctx context.Context) (bool, error) {
 	return false, errors.Join(all...)
 }
 
-// session follows one replica until the stream ends. It says whether the replica ever served.
+// session follows one replica until the stream ends. It says whether the replica ever served. When ctx ends, it goes on for as long as the last report takes.
 func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	conn, err := c.connect(address)
 	if err != nil {
@@ -108,9 +108,11 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	defer conn.Close()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	ctx, cancel := context.WithCancel(ctx)
+	stop := ctx.Done()
+	session, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	if ctx, err = withToken(ctx, c.opts.TokenFile); err != nil {
+	wg.Go(func() { c.endSession(session, stop, cancel) })
+	if ctx, err = withToken(session, c.opts.TokenFile); err != nil {
 		return false, err
 	}
 	limit := time.AfterFunc(firstTimeout, cancel)
@@ -138,6 +140,18 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 		c.connected(address)
 		c.opts.Logger.InfoContext(ctx, "following manager", "address", address, "held", len(hello.Held), "received", len(u.Set))
 		c.startReports(ctx, &wg, client, &in, u.Grants != nil)
+	}
+}
+
+// endSession ends a session once stop is closed and the manager has the last report.
+func (c *Client) endSession(ctx context.Context, stop <-chan struct{}, end func()) {
+	select {
+	case <-stop:
+		if c.opts.Reporter != nil {
+			c.reports.finish(ctx)
+		}
+		end()
+	case <-ctx.Done():
 	}
 }
 

@@ -24,12 +24,16 @@ const (
 	maxReports = 12
 	// redeliverAfter is the pause before a new report stream when one breaks while the subscription holds.
 	redeliverAfter = 5 * time.Second
+	// lastReports bounds how long a stop waits until the manager has acknowledged what it has not been sent yet.
+	lastReports = time.Second
 )
 
 // reportQueue keeps reports until the manager has acknowledged them.
 type reportQueue struct {
 	wake     chan struct{}      // size 1: something to send
 	interval chan time.Duration // size 1: the interval that the manager asked for last
+	last     chan struct{}      // closed once the last report is among those that wait
+	fewer    chan struct{}      // size 1: some were acknowledged
 
 	instance uint64            // immutable; of this process
 	flows    func(wanted bool) // immutable; nil: nobody wants to know
@@ -38,6 +42,7 @@ type reportQueue struct {
 	// guarded by mu
 	sequence uint64
 	waiting  []queuedReport // oldest first, at most maxReports
+	streams  bool           // there is a stream that sends them
 }
 
 type queuedReport struct {
@@ -53,17 +58,26 @@ func newReportQueue(now time.Time, flows func(wanted bool)) *reportQueue {
 	return &reportQueue{
 		flows: flows,
 		wake:  make(chan struct{}, 1), interval: make(chan time.Duration, 1), instance: max(rand.Uint64(), 1), sequence: uint64(max(now.UnixMicro(), 0)),
+		last: make(chan struct{}), fewer: make(chan struct{}, 1),
 	}
 }
 
-// collect asks for a report every interval, whether or not there is a manager to send it to: a report covers one interval only.
+// collect asks for a report every interval, whether or not there is a manager to send it to: a report covers one interval only. When ctx ends it asks for the last.
 func (o *reportQueue) collect(ctx context.Context, r Reporter, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	last := time.Now()
+	report := func(now time.Time) {
+		if body := r.Report(); body != nil {
+			o.add(queuedReport{at: now, covered: now.Sub(last), body: body})
+		}
+		last = now
+	}
 	for {
 		select {
 		case <-ctx.Done():
+			report(time.Now())
+			close(o.last)
 			return
 		case next := <-o.interval:
 			if next != interval {
@@ -71,10 +85,7 @@ func (o *reportQueue) collect(ctx context.Context, r Reporter, interval time.Dur
 				ticker.Reset(interval)
 			}
 		case now := <-ticker.C:
-			if body := r.Report(); body != nil {
-				o.add(queuedReport{at: now, covered: now.Sub(last), body: body})
-			}
-			last = now
+			report(now)
 		}
 	}
 }
@@ -112,6 +123,10 @@ func (o *reportQueue) acknowledged(a wire.ReportAck) {
 	o.mu.Lock()
 	o.waiting = slices.DeleteFunc(o.waiting, func(d queuedReport) bool { return d.sequence <= a.Sequence })
 	o.mu.Unlock()
+	select {
+	case o.fewer <- struct{}{}:
+	default:
+	}
 	if o.flows != nil {
 		o.flows(a.TakesFlows)
 	}
@@ -130,6 +145,36 @@ func (o *reportQueue) drop(sequence uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.waiting = slices.DeleteFunc(o.waiting, func(d queuedReport) bool { return d.sequence == sequence })
+}
+
+// finish waits until the manager has acknowledged all reports, the last one too: for a moment, and only where there is a stream to it.
+func (o *reportQueue) finish(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastReports)
+	defer cancel()
+	select {
+	case <-o.last:
+	case <-ctx.Done():
+	}
+	for o.sends() {
+		select {
+		case <-o.fewer:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sends reports whether there is something to send, and a stream that sends it.
+func (o *reportQueue) sends() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.streams && len(o.waiting) > 0
+}
+
+func (o *reportQueue) streaming(on bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.streams = on
 }
 
 // deliver sends reports until ctx ends.
@@ -154,6 +199,8 @@ func (o *reportQueue) stream(ctx context.Context, client wire.Client, log *slog.
 	if err != nil {
 		return err
 	}
+	o.streaming(true)
+	defer o.streaming(false)
 	wg.Go(func() {
 		for {
 			ack, err := stream.RecvAck()

@@ -108,11 +108,9 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	defer conn.Close()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	stop := ctx.Done()
-	session, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := c.outliving(ctx, &wg)
 	defer cancel()
-	wg.Go(func() { c.endSession(session, stop, cancel) })
-	if ctx, err = withToken(session, c.opts.TokenFile); err != nil {
+	if ctx, err = withToken(ctx, c.opts.TokenFile); err != nil {
 		return false, err
 	}
 	limit := time.AfterFunc(firstTimeout, cancel)
@@ -143,16 +141,20 @@ func (c *Client) session(ctx context.Context, address string) (bool, error) {
 	}
 }
 
-// endSession ends a session once stop is closed and the manager has the last report.
-func (c *Client) endSession(ctx context.Context, stop <-chan struct{}, end func()) {
-	select {
-	case <-stop:
-		if c.opts.Reporter != nil {
-			c.reports.finish(ctx)
+// outliving returns a context that goes on, once ctx has ended, until the manager has the last report.
+func (c *Client) outliving(ctx context.Context, wg *sync.WaitGroup) (context.Context, context.CancelFunc) {
+	session, end := context.WithCancel(context.WithoutCancel(ctx))
+	wg.Go(func() {
+		select {
+		case <-ctx.Done():
+			if c.opts.Reporter != nil {
+				c.reports.finish(session)
+			}
+			end()
+		case <-session.Done():
 		}
-		end()
-	case <-ctx.Done():
-	}
+	})
+	return session, end
 }
 
 // startReports has reports delivered until the session ends, and, if the manager divides limits that the cluster shares, demands.

@@ -16,14 +16,15 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 )
 
-// Most clusters serve no ClusterTrustBundles. What holds with them is in the other specs.
+// Clusters before Kubernetes 1.37 serve no ClusterTrustBundles. What holds with them is in the other specs.
 var _ = Describe("a cluster without ClusterTrustBundles", Ordered, func() {
 	BeforeAll(func(ctx context.Context) {
 		served := suite
 		DeferCleanup(func() { suite = served })
 		suite = cluster{}
 		DeferCleanup(func() { suite.stop() })
-		suite.start(ctx, "certificates.k8s.io/v1beta1=false,certificates.k8s.io/v1alpha1=false", "ClusterTrustBundle=false")
+		// Since they are generally available, their feature cannot be switched off.
+		suite.start(ctx, "certificates.k8s.io/v1/clustertrustbundles=false,certificates.k8s.io/v1beta1=false,certificates.k8s.io/v1alpha1=false", "ClusterTrustBundle=true")
 		err := suite.admin.List(ctx, &certificatesv1beta1.ClusterTrustBundleList{})
 		Expect(meta.IsNoMatchError(err)).To(BeTrue(), "it has them after all: %v", err)
 	}, NodeTimeout(2*time.Minute))

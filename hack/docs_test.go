@@ -94,6 +94,28 @@ func TestPagesThatFilesNameExist(t *testing.T) {
 	}
 }
 
+// TestEveryPageIsReached: whoever begins at the front page comes to each page by links.
+func TestEveryPageIsReached(t *testing.T) {
+	reached, next := map[string]bool{}, []string{"README.md"}
+	for len(next) > 0 {
+		page := next[0]
+		if next = next[1:]; reached[page] || filepath.Ext(page) != ".md" {
+			continue
+		}
+		reached[page] = true
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			if !strings.Contains(m[1], "://") {
+				next = append(next, filepath.Join(filepath.Dir(page), m[1]))
+			}
+		}
+	}
+	for _, page := range tracked(t, "docs/*.md") {
+		if !reached[page] {
+			t.Errorf("no link leads to %s", page)
+		}
+	}
+}
+
 func TestMakeTargetsInTheDocsExist(t *testing.T) {
 	targets := map[string]bool{}
 	for _, f := range tracked(t, "Makefile", "*.mk") {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
@@ -165,15 +164,5 @@ func (s *Source) near(ctx context.Context, agents []corev1.Pod, namespaces []str
 	if len(agents) <= 1 {
 		return agents, nil
 	}
-	nodes := map[string]bool{}
-	for _, namespace := range namespaces {
-		var pods corev1.PodList
-		if err := s.opts.Client.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
-			return agents, kube.Explain(err, "list pods in namespace "+namespace)
-		}
-		for i := range pods.Items {
-			nodes[pods.Items[i].Spec.NodeName] = true
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(agents), func(a corev1.Pod) bool { return !nodes[a.Spec.NodeName] }), nil
+	return s.ask.Near(ctx, agents, namespaces...)
 }

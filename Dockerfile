@@ -22,7 +22,7 @@ COPY --from=build /out/manager /manager
 USER 65532:65532
 ENTRYPOINT ["/manager"]
 
-# The dashboard only reads: docs/dashboard.md.
+# The dashboard only reads: docs/guides/dashboard.md.
 FROM scratch AS dashboard
 COPY --from=build /out/dashboard /dashboard
 USER 65532:65532

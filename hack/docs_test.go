@@ -58,6 +58,64 @@ func TestLinksInTheDocsLeadSomewhere(t *testing.T) {
 	}
 }
 
+// TestTheLogHasWhatTheDocsLookFor: messages that commands of the docs look for in logs are among those that programs log.
+func TestTheLogHasWhatTheDocsLookFor(t *testing.T) {
+	wanted := regexp.MustCompile(`grep (?:-\w+ )*'([a-z][a-z ]+)'`)
+	var programs strings.Builder
+	for _, f := range tracked(t, "cmd/*.go", "internal/*.go") {
+		if !strings.HasSuffix(f, "_test.go") {
+			programs.WriteString(read(t, f))
+		}
+	}
+	found := 0
+	for _, page := range tracked(t, "docs/*.md") {
+		for _, m := range wanted.FindAllStringSubmatch(read(t, page), -1) {
+			if found++; !regexp.MustCompile(`(?i)"[^"\n]*` + m[1] + `[^"\n]*"`).MatchString(programs.String()) {
+				t.Errorf("%s looks for %q in a log, which nothing logs", page, m[1])
+			}
+		}
+	}
+	if found < 3 {
+		t.Fatalf("only %d commands were found", found)
+	}
+}
+
+// pageNamed is the path of a page as comments and manifests name it.
+var pageNamed = regexp.MustCompile(`\bdocs/[a-z0-9/-]+\.md\b`)
+
+// TestPagesThatFilesNameExist: not only links lead to pages; comments, messages and manifests name them too.
+func TestPagesThatFilesNameExist(t *testing.T) {
+	for _, file := range tracked(t, "*.go", "*.yaml", "*.mk", "*.sh", "*.ts", "*.tsx", "*.tpl", "Dockerfile", "Makefile") {
+		for _, page := range pageNamed.FindAllString(read(t, file), -1) {
+			if _, err := os.Stat(filepath.Join("..", page)); err != nil {
+				t.Errorf("%s names %s, which does not exist", file, page)
+			}
+		}
+	}
+}
+
+// TestEveryPageIsReached: whoever begins at the front page comes to each page by links.
+func TestEveryPageIsReached(t *testing.T) {
+	reached, next := map[string]bool{}, []string{"README.md"}
+	for len(next) > 0 {
+		page := next[0]
+		if next = next[1:]; reached[page] || filepath.Ext(page) != ".md" {
+			continue
+		}
+		reached[page] = true
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			if !strings.Contains(m[1], "://") {
+				next = append(next, filepath.Join(filepath.Dir(page), m[1]))
+			}
+		}
+	}
+	for _, page := range tracked(t, "docs/*.md") {
+		if !reached[page] {
+			t.Errorf("no link leads to %s", page)
+		}
+	}
+}
+
 func TestMakeTargetsInTheDocsExist(t *testing.T) {
 	targets := map[string]bool{}
 	for _, f := range tracked(t, "Makefile", "*.mk") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/changes"
 	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/controller/inventory"
@@ -45,6 +47,26 @@ func (c *clusterLookup) ServiceAt(a netip.AddrPort) string {
 		return ""
 	}
 	return list.Items[0].Namespace + "/" + list.Items[0].Name + ":" + strconv.Itoa(int(a.Port()))
+}
+
+// HasBreaker reports whether the status of a policy shows circuit breakers.
+func (c *clusterLookup) HasBreaker(id policy.ID) bool {
+	key := client.ObjectKey{Namespace: id.Namespace, Name: id.Name}
+	var destinations []v1alpha1.DestinationStatus
+	if id.Kind == policy.KindClusterRetryPolicy {
+		var p v1alpha1.ClusterRetryPolicy
+		if c.reader.Get(context.Background(), key, &p) != nil {
+			return false // it is gone
+		}
+		destinations = p.Status.Destinations
+	} else {
+		var p v1alpha1.RetryPolicy
+		if c.reader.Get(context.Background(), key, &p) != nil {
+			return false
+		}
+		destinations = p.Status.Destinations
+	}
+	return slices.ContainsFunc(destinations, func(d v1alpha1.DestinationStatus) bool { return d.Breaker != "" })
 }
 
 // liveParts are what the live API answers from.
@@ -96,7 +118,10 @@ func (m *Manager) addLive(p *liveParts, store *distribute.Store, lookup *cluster
 	if m.opts.LiveAddress == "" || m.opts.LiveAddress == "0" {
 		return nil
 	}
-	h := live.Handler(live.Options{Store: store, Inventory: p.inventory, Changes: p.changes, ServiceAt: lookup.ServiceAt, EgressExpires: func() int64 { return m.egress.Expires() }})
+	h := live.Handler(live.Options{
+		Store: store, Inventory: p.inventory, Changes: p.changes, ServiceAt: lookup.ServiceAt, HasBreaker: lookup.HasBreaker,
+		EgressExpires: func() int64 { return m.egress.Expires() },
+	})
 	return m.manager.Add(onEveryReplica{func(ctx context.Context) error { return liveapi.Serve(ctx, "the live API", m.opts.LiveAddress, h) }})
 }
 

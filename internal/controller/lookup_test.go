@@ -9,8 +9,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -72,5 +74,24 @@ func TestDestinationOfAService(t *testing.T) {
 	}
 	if s, ok := c.Service("shop/elsewhere"); !ok || !s.External {
 		t.Errorf("ExternalName: %+v", s)
+	}
+}
+
+func TestWhetherAPolicyHasBreakers(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	with := v1alpha1.PolicyStatus{Destinations: []v1alpha1.DestinationStatus{{To: "a"}, {To: "b", Breaker: v1alpha1.BreakerStateClosed}}}
+	without := v1alpha1.PolicyStatus{Destinations: []v1alpha1.DestinationStatus{{To: "a"}}}
+	c := &clusterLookup{reader: fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		&v1alpha1.RetryPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "with"}, Status: with},
+		&v1alpha1.RetryPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "without"}, Status: without},
+		&v1alpha1.ClusterRetryPolicy{ObjectMeta: metav1.ObjectMeta{Name: "with"}, Status: with},
+	).Build()}
+	for id, want := range map[string]bool{"shop/with": true, "shop/without": false, "shop/gone": false, "with": true, "without": false} {
+		if got := c.HasBreaker(policy.ParseID(id)); got != want {
+			t.Errorf("%s: %t", id, got)
+		}
 	}
 }

@@ -22,7 +22,7 @@ type Source interface {
 	Problems(ctx context.Context) (*model.Problems, error)
 	// Watch calls changed when something has, until ctx ends.
 	Watch(ctx context.Context, changed func(...model.Topic))
-	// Calls calls each with the lines of a tap, one at a time, until ctx ends or all that it reads from has. Trouble is called, not at the same time,
+	// Calls calls each with the lines of a tap, one at a time, until ctx ends, also when agents are replaced. Trouble is called, not at the same time,
 	// with why something cannot be read. An error is about the query.
 	Calls(ctx context.Context, q url.Values, each func(*liveapi.TapLine), trouble func(error)) error
 }

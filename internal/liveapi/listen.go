@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Serve answers on an address until ctx ends; what it serves is for errors. Idle and dawdling readers do not keep their descriptors: captured connections need those.
+// Serve answers on an address until ctx ends; what it serves is for errors. Idle and dawdling readers do not keep their descriptors, and many from elsewhere
+// are not served: captured connections need descriptors and memory.
 func Serve(ctx context.Context, what, address string, h http.Handler) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -26,7 +27,7 @@ func Serve(ctx context.Context, what, address string, h http.Handler) error {
 		<-ctx.Done()
 		return srv.Close()
 	})
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(newBounded(l)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return group.Wait()

@@ -93,6 +93,8 @@ func TestWithin(t *testing.T) {
 		{"127.0.0.1:4000", "localhost.evil.example", 403},
 		{"127.0.0.1:4000", "", 403},
 		{"10.0.0.7:4000", "localhost", 403},
+		{"127.0.0.6:4000", "localhost", 403}, // a sidecar, for somebody else
+		{"[::ffff:127.0.0.6]:4000", "localhost", 403},
 		{"[fd00::7]:4000", "[::1]", 403},
 		{"", "localhost", 403},
 	} {

@@ -42,7 +42,7 @@ type Flow struct {
 	// P50Seconds and P99Seconds are the time to the head of the response, or to the connection, 12 % off at most.
 	P50Seconds float64 `json:"p50Seconds,omitempty"`
 	P99Seconds float64 `json:"p99Seconds,omitempty"`
-	// Breaker is the state of the policy's breakers at the target now: open, half_open or closed, on whatever node.
+	// Breaker is the state of the policy's breakers at the target now: open, half_open or closed, on whatever node. Left out where there are none.
 	Breaker string  `json:"breaker,omitempty"`
 	Points  []Point `json:"points,omitempty"`
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -233,8 +234,29 @@ func Agents[T any](ctx context.Context, a *Asker, pods []corev1.Pod, path string
 	return answers, failed
 }
 
-// Some returns as many of the agents as are asked for streams, and says on the error output what that leaves out, and how to choose.
-func (a *Asker) Some(agents []corev1.Pod, choose string) []corev1.Pod {
+// Near returns the agents on the nodes that run pods of namespaces; all, with an error, where that cannot be read.
+func (a *Asker) Near(ctx context.Context, agents []corev1.Pod, namespaces ...string) ([]corev1.Pod, error) {
+	nodes := map[string]bool{}
+	for _, namespace := range namespaces {
+		var pods corev1.PodList
+		if err := a.client.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
+			return agents, kube.Explain(err, "list pods in namespace "+namespace)
+		}
+		for i := range pods.Items {
+			nodes[pods.Items[i].Spec.NodeName] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(agents), func(a corev1.Pod) bool { return !nodes[a.Spec.NodeName] }), nil
+}
+
+// Some returns as many of the agents as are asked for streams: of more, those on nodes that run pods of the namespace, if one is given and that can be read.
+// It says on the error output what that leaves out, and how to choose.
+func (a *Asker) Some(ctx context.Context, agents []corev1.Pod, namespace, choose string) []corev1.Pod {
+	if len(agents) > MaxStreams && namespace != "" {
+		if near, err := a.Near(ctx, agents, namespace); err == nil && len(near) > 0 {
+			agents = near
+		}
+	}
 	left := len(agents) - MaxStreams
 	if left <= 0 {
 		return agents

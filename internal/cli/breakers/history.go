@@ -95,7 +95,7 @@ func (h *history) collect(ctx context.Context, env *kube.Env, c client.Reader, a
 		return words[c.Kind] == "" || !wanted(c.Policy) || !strings.Contains(c.Target, h.destination)
 	})
 	found := &kube.Found{Value: map[string]any{"changes": got.Items}, Table: output.Table{
-		Columns: output.Columns("POLICY", "DESTINATION", "CHANGE", "TIME", "~AGO", "AFTER", "+NOTE"), None: "No circuit breaker has opened or closed in " + h.since.String() + ".",
+		Columns: output.Columns("POLICY", "DESTINATION", "CHANGE", "TIME", "~AGO", "AFTER", "+NOTE"), None: "No circuit breaker has opened or closed in " + h.since.String() + ", or since the manager leads.",
 	}}
 	after := lasted(got.Items)
 	for i := range got.Items {

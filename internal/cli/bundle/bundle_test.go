@@ -96,7 +96,7 @@ func cluster(t *testing.T, refused func(client.ObjectList) error) *asktest.Clust
 	manager.HandleFunc(liveapi.TrafficPath, answer(liveapi.List[int]{}))
 	manager.HandleFunc(liveapi.NodesPath, answer(liveapi.List[int]{}))
 	manager.HandleFunc(liveapi.ChangesPath, answer(liveapi.List[int]{}))
-	for _, path := range []string{liveapi.PoliciesPath, liveapi.BreakersPath, liveapi.EndpointsPath} {
+	for _, path := range []string{liveapi.PoliciesPath, liveapi.BreakersPath, liveapi.EndpointsPath, liveapi.LimitsPath} {
 		agent.HandleFunc(path, answer(liveapi.List[int]{Node: "worker-7"}))
 	}
 	c.Add("fairlead-manager", "manager-1", "worker-7", manager)
@@ -200,7 +200,7 @@ func TestABundleHasWhatHelpsAndNoSecrets(t *testing.T) {
 	noSecrets(t, files)
 	for name, has := range map[string]string{
 		"policies/retrypolicies.yaml": "api.payments.example", "nodes.json": "6.12.0", "events/policies.json": "BreakerOpened", "doctor.json": "findings",
-		"live/manager/inventory.json": "search.example", "live/agents/worker-7/breakers.json": "worker-7", "logs/agent-1/main.log": "api.payments.example",
+		"live/manager/inventory.json": "search.example", "live/agents/worker-7/breakers.json": "worker-7", "live/agents/worker-7/limits.json": "worker-7", "logs/agent-1/main.log": "api.payments.example",
 		"logs/agent-1/main.previous.log": "api.payments.example", "fairlead/pods.json": "agent-1",
 	} {
 		if !strings.Contains(files[name], has) {

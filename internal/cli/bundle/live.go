@@ -86,7 +86,8 @@ func ofManager(ctx context.Context, a *ask.Asker) (all []asked) {
 // ofAgent is what one agent is asked.
 func ofAgent(ctx context.Context, a *ask.Asker, agent []corev1.Pod) (all []asked) {
 	for name, path := range map[string]string{
-		"policies": liveapi.PoliciesPath, "breakers": liveapi.BreakersPath, "endpoints": liveapi.EndpointsPath, "capture": liveapi.CapturePath, "node": liveapi.NodePath,
+		"policies": liveapi.PoliciesPath, "breakers": liveapi.BreakersPath, "endpoints": liveapi.EndpointsPath, "limits": liveapi.LimitsPath,
+		"capture": liveapi.CapturePath, "node": liveapi.NodePath,
 	} {
 		all = append(all, asked{file: "live/agents/" + agent[0].Spec.NodeName + "/" + name + ".json", from: "pod " + agent[0].Name, ask: func() (any, error) {
 			answers, failed := ask.Agents[any](ctx, a, agent, path, nil)

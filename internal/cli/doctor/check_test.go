@@ -171,6 +171,26 @@ func TestAPodThatOneAgentHasIsCaptured(t *testing.T) {
 	}
 }
 
+// Images of one version are of one version by whatever digests they are pinned, as those of a release are. What has no tag does not say.
+func TestVersionsAreCompared(t *testing.T) {
+	const a, b = "@sha256:aaaa", "@sha256:bbbb"
+	for _, tc := range []struct {
+		manager, agents string
+		want            Result
+	}{
+		{"registry.example:5000/tools/manager:1.2.3" + a, "registry.example:5000/tools/agent:1.2.3" + b, OK},
+		{"registry.example/manager:1.2.3", "registry.example/agent:1.2.3" + b, OK},
+		{"registry.example/manager:1.2.4" + a, "registry.example/agent:1.2.3" + b, Warning},
+		{"registry.example:5000/manager" + a, "registry.example:5000/agent" + b, Unknown},
+		{"registry.example:5000/manager", "registry.example/agent:1.2.3", Unknown},
+	} {
+		k := &checker{Report: &Report{}}
+		if k.versions(tag(tc.manager), tag(tc.agents)); len(k.Findings) != 1 || k.Findings[0].Result != tc.want {
+			t.Errorf("%s, %s: %+v", tc.manager, tc.agents, k.Findings)
+		}
+	}
+}
+
 // Agents that hang cost half a minute, however many they are, and what the API server shows is checked all the same.
 func TestWhatHangsIsUnknownAndTheRestIsChecked(t *testing.T) {
 	env, _, _ := clitest.Env(t, well, authority(t, clitest.Now.AddDate(1, 0, 0)))

@@ -32,12 +32,20 @@ func (k *checker) installation(ctx context.Context) {
 	default:
 		k.add(Warning, remedy{"wait for the DaemonSet's update to end: kubectl -n " + k.env.System + " rollout status daemonset/fairlead-agent", pageUpgrade}, "agents: %s", &s.Agents)
 	}
-	if m, a := tag(s.Manager.Image), tag(s.Agents.Image); m != a {
-		k.add(Warning, remedy{"upgrade both to one version", pageUpgrade}, "the manager is of version %s, the agents are of %s", m, a)
-	} else {
-		k.ok("manager and agents are of version %s", m)
-	}
+	k.versions(tag(s.Manager.Image), tag(s.Agents.Image))
 	k.features()
+}
+
+// versions compares the manager's version with the agents'.
+func (k *checker) versions(manager, agents string) {
+	switch {
+	case manager == "" || agents == "":
+		k.add(Unknown, remedy{}, "whether manager and agents are of one version: images that are named without a tag do not say")
+	case manager != agents:
+		k.add(Warning, remedy{"upgrade both to one version", pageUpgrade}, "the manager is of version %s, the agents are of %s", manager, agents)
+	default:
+		k.ok("manager and agents are of version %s", manager)
+	}
 }
 
 // features checks that agents understand all that the manager may send them.
@@ -56,12 +64,9 @@ func (k *checker) features() {
 	}
 }
 
-// tag is what follows the name of an image.
+// tag is the tag of an image; empty: it has none. Digests say nothing of versions: those of two programs always differ.
 func tag(image string) string {
-	name := image[strings.LastIndexByte(image, '/')+1:]
-	if _, digest, ok := strings.Cut(name, "@"); ok {
-		return digest
-	}
+	name, _, _ := strings.Cut(image[strings.LastIndexByte(image, '/')+1:], "@")
 	_, version, _ := strings.Cut(name, ":")
 	return version
 }

@@ -25,13 +25,15 @@ type flags struct {
 	node    string
 	ejected bool
 	policy  string // whose endpoints to show; empty: of all
+
+	shown map[string]bool // with ejected: those that were shown, whose return is shown too while they are watched
 }
 
 // New returns the command.
 func New(env *kube.Env) *cobra.Command { return newCommand(env, nil) }
 
 func newCommand(env *kube.Env, reach ask.Reach) *cobra.Command {
-	f := flags{Listing: kube.Listing{Every: 2 * time.Second}}
+	f := flags{Listing: kube.Listing{Every: 2 * time.Second}, shown: map[string]bool{}}
 	cmd := &cobra.Command{
 		Use:   "endpoints [POLICY]",
 		Short: "Show the endpoints of a policy's destinations: which are ejected or probed, their weights, and the calls under way",
@@ -101,16 +103,16 @@ func (f *flags) collect(ctx context.Context, env *kube.Env, c client.Reader, a *
 		answers[i].Items = slices.DeleteFunc(answers[i].Items, func(e liveapi.Endpoints) bool { return !wanted(e.Policy) })
 	}
 	slices.SortFunc(answers, func(a, b liveapi.List[liveapi.Endpoints]) int { return cmp.Compare(a.Node, b.Node) })
-	return &kube.Found{Table: *table(answers, f.ejected), Value: answers}, nil
+	return &kube.Found{Table: *f.table(answers), Value: answers}, nil
 }
 
-func table(answers []liveapi.List[liveapi.Endpoints], ejected bool) *output.Table {
+func (f *flags) table(answers []liveapi.List[liveapi.Endpoints]) *output.Table {
 	t := &output.Table{Columns: output.Columns("POLICY", "DESTINATION", "ENDPOINT", "NODE", "STATE", "WEIGHT", "~OUTSTANDING", "EJECTIONS", "~FOR", "+~NEXT PROBE", "+RULE", "+POD"),
 		None: "No agent has such an endpoint."}
 	for _, list := range answers {
 		for _, d := range list.Items {
 			for i := range d.Endpoints {
-				add(t, &list, &d, &d.Endpoints[i], ejected)
+				f.add(t, &list, &d, &d.Endpoints[i])
 			}
 		}
 	}
@@ -119,23 +121,26 @@ func table(answers []liveapi.List[liveapi.Endpoints], ejected bool) *output.Tabl
 }
 
 // add adds a row for an endpoint, or one for each of the breakers that judge it.
-func add(t *output.Table, list *liveapi.List[liveapi.Endpoints], d *liveapi.Endpoints, e *liveapi.Endpoint, ejected bool) {
+func (f *flags) add(t *output.Table, list *liveapi.List[liveapi.Endpoints], d *liveapi.Endpoints, e *liveapi.Endpoint) {
 	row := []string{d.Policy, d.Destination, e.Address.String(), list.Node}
+	keyOf := func(key string) string { return strings.Join(append(slices.Clone(row), key), "\x00") }
 	put := func(key string, cells ...string) {
-		t.Rows = append(t.Rows, output.Row{Name: kube.ResourceOf(d.Policy), Key: strings.Join(append(row, key), "\x00"), Cells: append(slices.Clone(row), cells...)})
+		t.Rows = append(t.Rows, output.Row{Name: kube.ResourceOf(d.Policy), Key: keyOf(key), Cells: append(slices.Clone(row), cells...)})
 	}
 	if len(e.Judged) == 0 {
-		if !ejected {
+		if !f.ejected {
 			put("", "not judged", "", strconv.Itoa(e.Outstanding), "", "", "", "", "")
 		}
 		return
 	}
 	for _, j := range e.Judged {
 		state := map[string]string{"closed": "in", "open": "ejected", "half_open": "probed"}[j.State]
-		if ejected && j.State == "closed" {
+		whose := j.Rule + "\x00" + j.Pod
+		if f.ejected && j.State == "closed" && !f.shown[keyOf(whose)] {
 			continue
 		}
-		put(j.Rule+"\x00"+j.Pod, cmp.Or(state, j.State), strconv.FormatFloat(j.Weight, 'g', 2, 64), strconv.Itoa(e.Outstanding),
+		f.shown[keyOf(whose)] = true
+		put(whose, cmp.Or(state, j.State), strconv.FormatFloat(j.Weight, 'g', 2, 64), strconv.Itoa(e.Outstanding),
 			strconv.FormatUint(j.Ejections, 10), after(list.At, j.Since), after(j.Until, list.At), j.Rule, j.Pod)
 	}
 }

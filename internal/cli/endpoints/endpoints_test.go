@@ -132,33 +132,35 @@ func TestAPolicyIsNamed(t *testing.T) {
 	}
 }
 
-// With --watch lines are printed when something changes, but for what time alone does.
+// With --watch lines are printed when something changes, but for what time alone does; with --ejected, when an endpoint is in again, too.
 func TestChangesAreWatched(t *testing.T) {
-	c := asktest.New(t)
-	var asked atomic.Int32
-	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		n := int(asked.Add(1))
-		b := liveapi.EndpointBreaker{State: "open", Since: now}
-		if n == 3 {
-			b.State = "closed"
+	for _, args := range [][]string{{"--watch", "--interval", "1s"}, {"--watch", "--interval", "1s", "--ejected"}} {
+		c := asktest.New(t)
+		var asked atomic.Int32
+		c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			n := int(asked.Add(1))
+			b := liveapi.EndpointBreaker{State: "open", Since: now}
+			if n == 3 {
+				b.State = "closed"
+			}
+			if n > 3 {
+				http.Error(w, "it has ended", http.StatusServiceUnavailable)
+				return
+			}
+			liveapi.Answer(w, liveapi.List[liveapi.Endpoints]{Node: "node-1", At: now.Add(time.Duration(n) * time.Second), Items: []liveapi.Endpoints{
+				{Policy: "shop/payments", Destination: "shop/payments:80", Endpoints: []liveapi.Endpoint{{Address: netip.MustParseAddrPort("10.0.0.1:80"), Judged: []liveapi.EndpointBreaker{b}}}},
+			}})
+		}))
+		err := run1(t, c, args...)
+		if err == nil || !strings.Contains(err.Error(), "it has ended") {
+			t.Errorf("%v: ended with %v", args, err)
 		}
-		if n > 3 {
-			http.Error(w, "it has ended", http.StatusServiceUnavailable)
-			return
+		want := []string{
+			"POLICY DESTINATION ENDPOINT NODE STATE WEIGHT OUTSTANDING EJECTIONS FOR", "shop/payments shop/payments:80 10.0.0.1:80 node-1 ejected 0 0 0 1s",
+			"shop/payments shop/payments:80 10.0.0.1:80 node-1 in 0 0 0 3s",
 		}
-		liveapi.Answer(w, liveapi.List[liveapi.Endpoints]{Node: "node-1", At: now.Add(time.Duration(n) * time.Second), Items: []liveapi.Endpoints{
-			{Policy: "shop/payments", Destination: "shop/payments:80", Endpoints: []liveapi.Endpoint{{Address: netip.MustParseAddrPort("10.0.0.1:80"), Judged: []liveapi.EndpointBreaker{b}}}},
-		}})
-	}))
-	err := run1(t, c, "--watch", "--interval", "1s")
-	if err == nil || !strings.Contains(err.Error(), "it has ended") {
-		t.Errorf("ended with %v", err)
-	}
-	want := []string{
-		"POLICY DESTINATION ENDPOINT NODE STATE WEIGHT OUTSTANDING EJECTIONS FOR", "shop/payments shop/payments:80 10.0.0.1:80 node-1 ejected 0 0 0 1s",
-		"shop/payments shop/payments:80 10.0.0.1:80 node-1 in 0 0 0 3s",
-	}
-	if diff := cmp.Diff(want, rows(c.Out.String())); diff != "" {
-		t.Error(diff)
+		if diff := cmp.Diff(want, rows(c.Out.String())); diff != "" {
+			t.Errorf("%v:\n%s", args, diff)
+		}
 	}
 }

@@ -60,7 +60,7 @@ type Counts struct {
 	// LeastSuccess is the smallest success of them, and LeastSuccessful the policy that has it.
 	LeastSuccess    string `json:"leastSuccess,omitempty"`
 	LeastSuccessful string `json:"leastSuccessful,omitempty"`
-	// BreakersOpen is how many of them have open circuit breakers.
+	// BreakersOpen is how many policies have open circuit breakers.
 	BreakersOpen int `json:"breakersOpen"`
 
 	least float64
@@ -120,13 +120,16 @@ func (c *Counts) add(p *kube.Policy) {
 		c.Ready++
 	}
 	t := p.Status.Traffic
-	if t == nil || t.Requests == 0 {
+	if t == nil {
+		return
+	}
+	if t.BreakersOpen > 0 { // also while nobody calls
+		c.BreakersOpen++
+	}
+	if t.Requests == 0 {
 		return
 	}
 	c.Calling++
-	if t.BreakersOpen > 0 {
-		c.BreakersOpen++
-	}
 	success, err := strconv.ParseFloat(strings.TrimSuffix(t.Success, "%"), 64)
 	if err == nil && (c.LeastSuccess == "" || success < c.least) {
 		c.least, c.LeastSuccess, c.LeastSuccessful = success, t.Success, p.Key()

@@ -142,7 +142,7 @@ func (f *flags) look(ctx context.Context, env *kube.Env, a *ask.Asker, namespace
 	if err == nil {
 		fmt.Fprintf(env.ErrOut, "Looking at calls for %s.\n", f.sample)
 		q := url.Values{"namespace": {namespace}, "workload": {workload}, "for": {f.sample.String()}, "rate": {"1000"}}
-		err = ask.Lines(ctx, a, a.Some(agents, ", which are known by the inventory alone"), liveapi.TapPath, q, func(l liveapi.TapLine) {
+		err = ask.Lines(ctx, a, a.Some(ctx, agents, namespace, ", which are known by the inventory alone"), liveapi.TapPath, q, func(l liveapi.TapLine) {
 			if l.Call == nil || l.Call.Watched {
 				return
 			}

@@ -131,7 +131,7 @@ func run(ctx context.Context, env *kube.Env, c client.Reader, a *ask.Asker, f *f
 	if err != nil {
 		return err
 	}
-	agents = a.Some(agents, ": choose a pod, or one with --node")
+	agents = a.Some(ctx, agents, namespace, ": choose a pod, or one with --node")
 	lines := func(ctx context.Context, each func(liveapi.TapLine)) error {
 		return ask.Lines(ctx, a, agents, liveapi.TapPath, f.query(namespace, pod), each)
 	}

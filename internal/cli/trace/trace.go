@@ -190,7 +190,7 @@ func (t *tracer) next(ctx context.Context, node string, query url.Values) error 
 	if err != nil {
 		return err
 	}
-	agents = t.asker.Some(agents, ": choose a pod, or one with --node")
+	agents = t.asker.Some(ctx, agents, query.Get("namespace"), ": choose a pod, or one with --node")
 	if !t.flags.raw && !t.live() {
 		fmt.Fprintf(t.env.ErrOut, "Waiting for a call that matches, for %s at most.\n", t.flags.timeout)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/controller/inventory"
 	"fairlead.dev/fairlead/internal/liveapi"
 	"fairlead.dev/fairlead/internal/policy"
@@ -78,19 +79,25 @@ func (o *Options) inventoryOf(a inventory.Answer) liveapi.Inventory {
 
 // breakersOf returns the worst state of a policy's breakers at each of its destinations.
 func (o *Options) breakersOf(id policy.ID) map[string]string {
-	out := map[string]string{}
+	out, has := map[string]string{}, o.HasBreaker(id)
 	f := o.Store.Traffic(id)
 	for i := range f.Targets {
-		switch b := &f.Targets[i].Breakers; {
-		case b.Open > 0:
-			out[f.Targets[i].Target] = "open"
-		case b.HalfOpen > 0:
-			out[f.Targets[i].Target] = "half_open"
-		default:
-			out[f.Targets[i].Target] = "closed"
-		}
+		out[f.Targets[i].Target] = stateOf(&f.Targets[i].Breakers, has)
 	}
 	return out
+}
+
+// stateOf is the worst state of breakers; empty where the policy has none.
+func stateOf(b *distribute.Breakers, has bool) string {
+	switch {
+	case b.Open > 0:
+		return "open"
+	case b.HalfOpen > 0:
+		return "half_open"
+	case has:
+		return "closed"
+	}
+	return ""
 }
 
 func flowOf(s *inventory.Sum, covered time.Duration) liveapi.Flow {

@@ -28,6 +28,7 @@ func options() Options {
 	now := time.Now()
 	o := Options{
 		EgressExpires: func() int64 { return 0 },
+		HasBreaker:    func(policy.ID) bool { return true },
 		Store:         distribute.NewStore(distribute.StoreOptions{}), Inventory: inventory.New(0, now.Add(-time.Minute)), Changes: changes.New(),
 		ServiceAt: func(a netip.AddrPort) string {
 			if a == clusterIP {
@@ -93,6 +94,22 @@ func TestTheInventoryIsAnswered(t *testing.T) {
 	}
 	if got := answer[liveapi.Inventory](t, o, liveapi.InventoryPath+"?limit=1&since=10m"); len(got.Flows) != 1 || got.LeftOut != 1 || got.LeftOutCalls != 6 || got.Total.Calls != 66 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Closed are breakers that there are; what is open is there.
+func TestBreakersThatThereAreNotHaveNoState(t *testing.T) {
+	for _, tc := range []struct {
+		of   distribute.Breakers
+		has  bool
+		want string
+	}{
+		{distribute.Breakers{}, true, "closed"}, {distribute.Breakers{}, false, ""}, {distribute.Breakers{HalfOpen: 1}, true, "half_open"},
+		{distribute.Breakers{Open: 1, HalfOpen: 2}, false, "open"},
+	} {
+		if got := stateOf(&tc.of, tc.has); got != tc.want {
+			t.Errorf("%+v, %t: %q, want %q", tc.of, tc.has, got, tc.want)
+		}
 	}
 }
 

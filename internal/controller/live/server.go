@@ -22,6 +22,8 @@ type Options struct {
 	Changes   *changes.Log
 	// ServiceAt returns the Service of an address, as namespace/name:port; empty: there is none.
 	ServiceAt func(netip.AddrPort) string
+	// HasBreaker reports whether calls under a policy come under circuit breakers, as its status has it.
+	HasBreaker func(policy.ID) bool
 	// EgressExpires returns when the egress CA that signs ends, in Unix seconds; 0: there is none.
 	EgressExpires func() int64
 }

@@ -201,23 +201,23 @@ func (p *policies) sorted(ctx context.Context) (all []kube.Policy, notes []strin
 	return all, notes, nil
 }
 
-// find returns a policy by namespace/name or name, or nil.
+// find returns a policy by namespace/name or name, or nil. An error says why it may be among those that cannot be listed.
 func (p *policies) find(ctx context.Context, key string) (*kube.Policy, error) {
 	if err := p.wait(ctx); err != nil {
 		return nil, err
 	}
+	var unknown error
 	for i := range p.kinds {
 		k := &p.kinds[i]
 		k.mu.Lock()
 		one, ok := k.all[key]
-		err := k.err
+		if k.err != nil && len(k.all) == 0 {
+			unknown = cmp.Or(unknown, k.err)
+		}
 		k.mu.Unlock()
 		if ok {
 			return &one, nil
 		}
-		if err != nil && len(k.all) == 0 {
-			return nil, err
-		}
 	}
-	return nil, nil
+	return nil, unknown
 }

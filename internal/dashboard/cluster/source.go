@@ -45,6 +45,8 @@ type Source struct {
 	opts     Options
 	ask      *ask.Asker
 	policies *policies
+	// lookAgain is the constant, but in tests.
+	lookAgain time.Duration
 
 	traffic   memo[[]liveapi.Traffic]
 	nodes     memo[[]liveapi.Node]
@@ -61,7 +63,7 @@ func New(o Options) *Source {
 	if o.Reach == nil {
 		o.Reach = newKept(ask.Through(o.Env)).reach
 	}
-	return &Source{opts: o, ask: ask.New(o.Env, o.Client, o.Reach), policies: newPolicies(o.Env, o.Client)}
+	return &Source{opts: o, ask: ask.New(o.Env, o.Client, o.Reach), policies: newPolicies(o.Env, o.Client), lookAgain: lookAgain}
 }
 
 // Watch implements dashboard.Source.

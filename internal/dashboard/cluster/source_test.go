@@ -302,3 +302,24 @@ func TestRightsForOneNamespace(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 }
+
+// Who may list one kind of policies sees the pages of those. Of others it is said why they cannot be found.
+func TestRightsForOneKind(t *testing.T) {
+	c := small(t)
+	c.Client = interceptor.NewClient(c.Client, interceptor.Funcs{
+		List: func(ctx context.Context, of client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if _, is := list.(*v1alpha1.RetryPolicyList); is {
+				return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupName, Resource: "retrypolicies"}, "", nil)
+			}
+			return of.List(ctx, list, opts...)
+		},
+	})
+	s := c.Source()
+	watched(t, s)
+	if p := ask(t, func(ctx context.Context) (*model.Policy, error) { return s.Policy(ctx, "guard", time.Minute) }); p.Key != "guard" {
+		t.Errorf("%+v", p)
+	}
+	if _, err := s.Policy(t.Context(), "shop/backend-0", time.Minute); err == nil || !strings.Contains(err.Error(), "is forbidden") {
+		t.Errorf("a policy that may not be listed: %v", err)
+	}
+}

@@ -9,13 +9,14 @@ import (
 	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/controller/live"
 	"fairlead.dev/fairlead/internal/liveapi"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // manager answers as a manager does: the inventory and the changes by the manager's own pages, and what agents would have reported to it.
 func (c *Cluster) manager() http.Handler {
 	store := distribute.NewStore(distribute.StoreOptions{})
 	store.Serving().Start()
-	real := live.Handler(live.Options{Store: store, Inventory: c.store, Changes: c.changes})
+	real := live.Handler(live.Options{Store: store, Inventory: c.store, Changes: c.changes, HasBreaker: func(policy.ID) bool { return true }})
 	mux := http.NewServeMux()
 	mux.Handle("GET "+liveapi.ChangesPath, real)
 	mux.HandleFunc("GET "+liveapi.InventoryPath, func(w http.ResponseWriter, r *http.Request) { c.inventory(w, r, real) })

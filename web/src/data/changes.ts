@@ -137,6 +137,12 @@ export function spansOf(changes: readonly Change[], from: number, to: number): S
     const key = `${begun ?? ended} ${policy} ${target}`;
     if (begun && !open.has(key)) {
       open.set(key, { from: place(ms), to: 1, beganAt: ms, endedAt: undefined, policy, target, kind: begun, before: false, goesOn: true });
+    } else if (c.kind === "PolicyDeleted") {
+      for (const [k, span] of open) {
+        if (span.policy !== policy) continue;
+        open.delete(k);
+        if (ms >= from) spans.push({ ...span, to: place(ms), endedAt: ms, goesOn: false });
+      }
     } else if (ended) {
       const span = open.get(key);
       open.delete(key);
@@ -147,4 +153,9 @@ export function spansOf(changes: readonly Change[], from: number, to: number): S
   }
   spans.push(...open.values());
   return spans.sort((a, b) => a.from - b.from || a.policy.localeCompare(b.policy) || a.target.localeCompare(b.target));
+}
+
+/** latestOf are the spans that ended last, or go on: at most so many. */
+export function latestOf(spans: readonly Span[], most: number): Span[] {
+  return [...spans].sort((a, b) => b.to - a.to).slice(0, most);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { laneOf, marksOf, spansOf, toneOf } from "./changes.ts";
+import { laneOf, latestOf, marksOf, spansOf, toneOf } from "./changes.ts";
 import { notYet, reduce, retryAfter } from "./live-state.ts";
 import type { Call, Change, Series, TapLine } from "./model.ts";
 import { columnsOf, floorOf, latest, lowest } from "./series.ts";
@@ -213,6 +213,33 @@ test("openings of the destinations of one policy are spans of their own", () => 
       ["host a", 110_000, 130_000, false],
       ["host b", 120_000, undefined, true],
     ],
+  );
+});
+
+test("what was open under a policy ends when that is deleted", () => {
+  const changes = [
+    change(110, "BreakerOpened"),
+    change(120, "BreakerOpened", "other"),
+    change(130, "PolicyDeleted"),
+    { ...change(140, "BreakerOpened"), target: "made anew" },
+  ];
+  assert.deepEqual(
+    spansOf(changes, 100_000, 200_000).map((s) => [s.policy, s.target, s.endedAt, s.goesOn]),
+    [
+      ["p", "", 130_000, false],
+      ["other", "", undefined, true],
+      ["p", "made anew", undefined, true],
+    ],
+  );
+});
+
+test("of many spans the latest are shown, and those that go on", () => {
+  const many = [change(101, "BreakerOpened", "long")];
+  for (let i = 0; i < 80; i++) many.push(change(102 + i, "BreakerOpened"), change(102.5 + i, "BreakerClosed"));
+  const shown = latestOf(spansOf(many, 100_000, 200_000), 60);
+  assert.equal(shown.length, 60);
+  assert.ok(
+    shown.some((s) => s.policy === "long") && shown.some((s) => s.beganAt === 181_000) && !shown.some((s) => s.beganAt === 102_000),
   );
 });
 

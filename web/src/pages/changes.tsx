@@ -67,7 +67,13 @@ export function ChangesPage() {
             }
           >
             <Charts series={data.series} changes={shown} brief />
-            <Timeline changes={shown} from={data.series.from} to={data.series.to} onPick={(c) => setPicked(changeId(c))} />
+            <Timeline
+              changes={shown}
+              from={data.series.from}
+              to={data.series.to}
+              onPick={(c) => setPicked(changeId(c))}
+              some={Boolean(q.kind || q.q)}
+            />
           </Section>
           <Section title="List">
             <ChangeList

@@ -97,7 +97,7 @@ export function DestinationsPage() {
   const answer = useAnswer<Overview>(urlOf("api/v1/overview", { since: since.value, limit: "2000" }), "traffic");
   useReady(Boolean(answer.data || answer.error));
   const all = useMemo(() => byDestination(answer.data?.flows ?? []), [answer.data]);
-  const breakers = useBreakers() ?? [];
+  const breakers = useBreakers().all ?? [];
   const sort = parseSort(q.sort, "");
   const rows = useMemo(() => {
     const fits = matcher(q.q);

@@ -98,7 +98,7 @@ export function OverviewPage() {
       <Filters />
       <Notes of={answer} />
       {!data && !answer.error && <Waiting />}
-      {data && !filtered && <Attention flows={flows} />}
+      {data && !filtered && <Attention flows={flows} missing={answer.error ?? data.notes?.[0]} />}
       {data && (
         <>
           <Section

@@ -64,6 +64,7 @@ export function ProblemsPage() {
   const fits = matcher(q.q);
   const found = (data?.findings ?? []).filter((f) => fits(`${f.group} ${f.what} ${f.fix ?? ""} ${f.docs ?? ""}`));
   const wrong = found.filter((f) => f.result !== "ok");
+  const unknown = (data?.findings ?? []).filter((f) => f.result === "unknown").length;
   const shown = [...(q.result === "all" ? found : wrong)].sort((a, b) => (ranks[a.result] ?? 9) - (ranks[b.result] ?? 9));
   return (
     <>
@@ -73,7 +74,12 @@ export function ProblemsPage() {
           <span class="badges">
             {data.problems > 0 && <Badge tone="bad">{plural(data.problems, "problem")}</Badge>}
             {data.warnings > 0 && <Badge tone="warn">{plural(data.warnings, "warning")}</Badge>}
-            {data.problems + data.warnings === 0 && <Badge tone="good">none found</Badge>}
+            {unknown > 0 && (
+              <Badge tone="plain" icon="unknown">
+                {plural(unknown, "check")} unknown
+              </Badge>
+            )}
+            {data.problems + data.warnings + unknown === 0 && <Badge tone="good">none found</Badge>}
           </span>
         )}
       </h1>

@@ -42,9 +42,21 @@ function Awaited({ title, href }: { title: string; href: string }) {
   );
 }
 
+/** Unknown stands for a card of which nothing can be read: that nothing is wrong is not known then. */
+function Unknown({ title, href, why }: { title: string; href: string; why: string }) {
+  return (
+    <Card title={title} tone="plain" href={href}>
+      <p class="faint">{why}</p>
+    </Card>
+  );
+}
+
 /** Failing: who calls what fails most, the calls that fail each second first. */
-function Failing({ flows }: { flows: readonly Flow[] }) {
+function Failing({ flows, missing }: { flows: readonly Flow[]; missing: string | undefined }) {
   const ill = flows.filter((f) => healthOf(f) >= Warning && failing(f) > 0).sort((a, b) => failing(b) - failing(a));
+  if (ill.length === 0 && missing) {
+    return <Unknown title="Flows that fail" href={linkTo("overview", "", { sort: "success" })} why={missing} />;
+  }
   if (ill.length === 0) {
     return (
       <Card title="No flow fails" tone="good" href={linkTo("overview", "", { sort: "success" })}>
@@ -120,6 +132,7 @@ function signsOf(c: Cluster, found: Problems | undefined): Sign[] {
       href: linkTo("policies", "", { state: "attention" }),
       tone: "warn",
     });
+  if (signs.length === 0 && c.notes?.length) signs.push({ text: "not everything can be read", href: linkTo("problems"), tone: "plain" });
   if (signs.length === 0)
     signs.push({
       text: `manager, agents and ${plural(c.policies.all, "policy", "policies")} are well`,
@@ -147,7 +160,10 @@ function Signs({ of }: { of: Cluster }) {
 
 /** Latest: what has changed last. */
 function Latest() {
-  const items = useAnswer<Changes>(urlOf("api/v1/changes", { since: since.value, limit: String(listed) }), "changes").data?.items;
+  const { data, error } = useAnswer<Changes>(urlOf("api/v1/changes", { since: since.value, limit: String(listed) }), "changes");
+  const items = data?.items;
+  const missing = error ?? data?.notes?.[0];
+  if (!items?.length && missing) return <Unknown title="What changed" href={linkTo("changes")} why={missing} />;
   if (!items) return <Awaited title="What changed" href={linkTo("changes")} />;
   return (
     <Card title={items.length > 0 ? "What changed" : "Nothing has changed"} tone="plain" href={linkTo("changes")}>
@@ -169,7 +185,8 @@ function Latest() {
 
 /** Open: which breakers are open, and which endpoints kept out. */
 function Open() {
-  const breakers = useBreakers();
+  const { all: breakers, missing } = useBreakers();
+  if (!breakers?.length && missing) return <Unknown title="Breakers" href={linkTo("destinations", "", { state: "open" })} why={missing} />;
   if (!breakers) return <Awaited title="Breakers" href={linkTo("destinations", "", { state: "open" })} />;
   const open = breakers.filter((t) => stateOf(t) === "open").length;
   const title =
@@ -189,7 +206,7 @@ function Open() {
   );
 }
 
-export function Attention({ flows }: { flows: readonly Flow[] }) {
+export function Attention({ flows, missing }: { flows: readonly Flow[]; missing: string | undefined }) {
   const c = cluster.value.data;
   return (
     <section class="attention" aria-labelledby="attention">
@@ -198,7 +215,7 @@ export function Attention({ flows }: { flows: readonly Flow[] }) {
       </h2>
       <div class="signs">{c && <Signs of={c} />}</div>
       <Open />
-      <Failing flows={flows} />
+      <Failing flows={flows} missing={missing} />
       <Latest />
       <Retrying flows={flows} />
     </section>

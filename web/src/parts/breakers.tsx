@@ -9,10 +9,11 @@ import { duration } from "../format/time.ts";
 import { linkTo } from "./location.ts";
 import { Breaker } from "./status.tsx";
 
-/** useBreakers has all that are not closed, the open ones first; undefined as long as they are awaited. */
-export function useBreakers(): Traffic[] | undefined {
-  const { data } = useAnswer<Breakers>("api/v1/breakers", "traffic");
-  return useMemo(() => data && [...data.items].sort(byState), [data]);
+/** useBreakers has all that are not closed, the open ones first; undefined as long as they are awaited. missing says what of them cannot be read, if anything. */
+export function useBreakers(): { all: Traffic[] | undefined; missing: string | undefined } {
+  const { data, error } = useAnswer<Breakers>("api/v1/breakers", "traffic");
+  const all = useMemo(() => data && [...data.items].sort(byState), [data]);
+  return { all, missing: error ?? data?.notes?.[0] };
 }
 
 function One({ of: t }: { of: Traffic }) {

@@ -1,6 +1,6 @@
 // Changes as marks on lanes, on the time axis of the chart above them; breakers that were open as bars.
 
-import { type Lane, lanes, type Mark, marksOf, type Span, spansOf } from "../data/changes.ts";
+import { type Lane, lanes, latestOf, type Mark, marksOf, type Span, spansOf } from "../data/changes.ts";
 import type { Change } from "../data/model.ts";
 import { spaced } from "../data/words.ts";
 import { plural } from "../format/numbers.ts";
@@ -17,6 +17,8 @@ interface Props {
   times?: boolean;
   /** The one lane to show. */
   only?: Lane;
+  /** Only some kinds of changes are among them, so that it is not known when what has begun has ended: there are no bars. */
+  some?: boolean;
 }
 
 function nameOfMark(m: Mark): string {
@@ -36,10 +38,10 @@ function nameOfSpan(s: Span): string {
 
 const at = (share: number) => `${(share * 100).toFixed(2)}%`;
 
-export function Timeline({ changes, from, to, onPick, times, only }: Props) {
+export function Timeline({ changes, from, to, onPick, times, only, some }: Props) {
   const begin = parse(from) ?? 0;
   const end = parse(to) ?? 0;
-  const spans = spansOf(changes, begin, end).slice(0, 60);
+  const spans = some ? [] : latestOf(spansOf(changes, begin, end), 60);
   return (
     <div class="timeline" role="group" aria-label="Changes on the time of the chart">
       {lanes.map(({ lane, title }) => {

@@ -62,6 +62,7 @@ func TestBadValuesAreRefused(t *testing.T) {
 		`{dashboard: {proxy: {container: {name: dashboard, image: a}}}}`:              `at '/dashboard/proxy/container/name'`,
 		`{dashboard: {proxy: {volumes: [{name: token}]}}}`:                            `at '/dashboard/proxy/volumes/0/name'`,
 		`{dashboard: {enabled: true, proxy: {container: {image: a}}}}`:                `dashboard.hosts is empty: give the host names`,
+		`{agent: {accessLog: {export: true}}}`:                                        `agent.accessLog.export needs a collector: give its URL as agent.tracing.endpoint`,
 		`{networkPolicy: {dashboardFrom: [{namespace: a}]}}`:                          `at '/networkPolicy/dashboardFrom/0': additional properties 'namespace' not allowed`,
 		`{networkPolicy: {metricsFrom: [{namespace: a}]}}`:                            `at '/networkPolicy/metricsFrom/0': additional properties 'namespace' not allowed`,
 		`{networkPolicy: {apiServerPorts: [https]}}`:                                  `at '/networkPolicy/apiServerPorts/0': got string, want integer`,

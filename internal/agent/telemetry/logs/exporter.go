@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -138,16 +139,19 @@ func valueOf(v slog.Value) attribute.Value {
 	case slog.KindInt64:
 		return attribute.Int64Value(v.Int64())
 	case slog.KindAny:
-		text, err := json.Marshal(v.Any())
+		encoded, err := json.Marshal(v.Any())
 		var of any
-		if err != nil || json.Unmarshal(text, &of) != nil {
-			return attribute.StringValue(fmt.Sprint(v.Any()))
+		if err != nil || json.Unmarshal(encoded, &of) != nil {
+			return text(fmt.Sprint(v.Any()))
 		}
 		return decoded(of)
 	default:
-		return attribute.StringValue(v.String())
+		return text(v.String())
 	}
 }
+
+// text is what a client has sent, perhaps: protobuf refuses what is no UTF-8, and with it the whole batch.
+func text(s string) attribute.Value { return attribute.StringValue(strings.ToValidUTF8(s, "\uFFFD")) }
 
 func decoded(v any) attribute.Value {
 	switch v := v.(type) {
@@ -168,5 +172,5 @@ func decoded(v any) attribute.Value {
 		}
 		return attribute.MapValue(out...)
 	}
-	return attribute.StringValue(fmt.Sprint(v))
+	return text(fmt.Sprint(v))
 }

@@ -137,6 +137,28 @@ func write(t *testing.T, content []byte) string {
 	return path
 }
 
+// What a pod has sent is exported though it is no UTF-8, and takes no other line with it.
+func TestLinesThatAreNoUTF8AreExported(t *testing.T) {
+	for _, protocol := range []string{"grpc", "http/protobuf"} {
+		t.Run(protocol, func(t *testing.T) {
+			var c collector
+			e, stop := start(t, fromEnvironment(t, map[string]string{
+				"OTEL_EXPORTER_OTLP_ENDPOINT": serve(t, &c, protocol, nil), "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_LOGS_EXPORTER": "otlp",
+			}))
+			e.Line(Line{At: at, Attrs: []slog.Attr{slog.String("path", "/caf\xe9"), slog.Any("tried", []try{{Peer: "a\xff"}})}})
+			e.Line(line())
+			stop()
+			if s := e.Stats(); s != (otlp.Stats{Exported: 2}) || len(c.records) != 2 {
+				t.Fatalf("%+v, and %d lines have come", s, len(c.records))
+			}
+			want := map[string]any{"path": "/caf\uFFFD", "tried": []any{map[string]any{"peer": "a\uFFFD"}}}
+			if d := cmp.Diff(want, attributes(c.records[0].GetAttributes())); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
 // A collector that does not answer holds up nothing: what waits is bounded, and what is beyond is dropped and counted.
 func TestACollectorThatHangsHoldsUpNothing(t *testing.T) {
 	asked := make(chan struct{})

@@ -52,7 +52,7 @@ func (s Signal) Protocol() (string, error) {
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", fmt.Errorf("%s: %q is no URL of a collector: write https://collector.example:4317, or http:// for one without TLS", variable, endpoint)
+		return "", fmt.Errorf("%s: %q is no URL of a collector: write https://collector.example:4317, or http:// for one without TLS", variable, withoutUser(endpoint))
 	}
 	if err := s.checkInsecure(variable, u.Scheme); err != nil {
 		return "", err
@@ -71,6 +71,9 @@ func (s Signal) Protocol() (string, error) {
 		return "", fmt.Errorf("%s: %q is not spoken: write grpc or http/protobuf", variable, protocol)
 	}
 }
+
+// withoutUser is an endpoint without what may be a password in it.
+func withoutUser(endpoint string) string { return endpoint[strings.LastIndexByte(endpoint, '@')+1:] }
 
 // wanted reports whether the signal is to be exported. Traces are where there is an endpoint, since policies ask for each. Logs are where somebody asks for
 // them: an endpoint for all signals is that of a collector which may take none.

@@ -23,6 +23,8 @@ func TestWhetherLogsAreExported(t *testing.T) {
 		"asked for, and no collector":         {map[string]string{"OTEL_LOGS_EXPORTER": "otlp"}, "", "OTEL_LOGS_EXPORTER=otlp needs a collector: write its URL"},
 		"another exporter":                    {map[string]string{own: "http://a:4317", "OTEL_LOGS_EXPORTER": "console"}, "", "write otlp or none"},
 		"an endpoint without a scheme":        {map[string]string{own: "a:4317"}, "", own + `: "a:4317" is no URL`},
+		"a password, without a scheme":        {map[string]string{own: "me:secret@a:4317"}, "", own + `: "a:4317" is no URL`},
+		"a password that is no URL's":         {map[string]string{own: "http://me:sec%ret@a:4317"}, "", own + `: "a:4317" is no URL`},
 		"a key pair of two kinds": {
 			map[string]string{own: "http://a", "OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE": "a", "OTEL_EXPORTER_OTLP_CLIENT_KEY": "b"}, "", "those with LOGS_",
 		},

@@ -3,6 +3,7 @@ package liveapi
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -13,17 +14,20 @@ const (
 	maxOfOne       = 32 // from one address
 )
 
-// bounded accepts connections, and closes those beyond the bounds at once.
+// bounded accepts connections, and closes those beyond the bounds at once. Beyond that of all, one from an address that has fewer takes the place of one of an
+// address that has most: so that nobody keeps kubelets, whose probes the agent's life depends on, from being answered.
 type bounded struct {
 	net.Listener
 
 	mu sync.Mutex
 	// guarded by mu
 	all int
-	of  map[netip.Addr]int
+	of  map[netip.Addr][]*boundedConn // the oldest first; none is empty
 }
 
-func newBounded(l net.Listener) *bounded { return &bounded{Listener: l, of: map[netip.Addr]int{}} }
+func newBounded(l net.Listener) *bounded {
+	return &bounded{Listener: l, of: map[netip.Addr][]*boundedConn{}}
+}
 
 // Accept implements net.Listener.
 func (b *bounded) Accept() (net.Conn, error) {
@@ -33,45 +37,71 @@ func (b *bounded) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		at, err := netip.ParseAddrPort(c.RemoteAddr().String())
-		from := at.Addr().Unmap()
+		bc := &boundedConn{Conn: c, among: b, from: at.Addr().Unmap()}
 		switch {
-		case err == nil && ownPod(from):
+		case err == nil && ownPod(bc.from):
 			return c, nil
-		case b.enter(from):
-			return &boundedConn{c, sync.OnceFunc(func() { b.leave(from) })}, nil
+		case b.enter(bc):
+			return bc, nil
 		}
 		_ = c.Close()
 	}
 }
 
-func (b *bounded) enter(from netip.Addr) bool {
+func (b *bounded) enter(c *boundedConn) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.all >= maxConnections || b.of[from] >= maxOfOne {
+	has := len(b.of[c.from])
+	if has >= maxOfOne {
 		return false
 	}
+	if b.all >= maxConnections {
+		oldest := b.oldestOfMost()
+		if len(b.of[oldest.from]) <= has+1 {
+			return false
+		}
+		b.remove(oldest)
+		_ = oldest.Conn.Close()
+	}
 	b.all++
-	b.of[from]++
+	b.of[c.from] = append(b.of[c.from], c)
 	return true
 }
 
-func (b *bounded) leave(from netip.Addr) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// oldestOfMost returns the oldest connection of an address that has most.
+func (b *bounded) oldestOfMost() *boundedConn {
+	var most []*boundedConn
+	for _, of := range b.of {
+		if len(of) > len(most) {
+			most = of
+		}
+	}
+	return most[0]
+}
+
+// remove makes room where a connection is counted, once.
+func (b *bounded) remove(c *boundedConn) {
+	i := slices.Index(b.of[c.from], c)
+	if i < 0 {
+		return
+	}
 	b.all--
-	if b.of[from]--; b.of[from] == 0 {
-		delete(b.of, from)
+	if b.of[c.from] = slices.Delete(b.of[c.from], i, i+1); len(b.of[c.from]) == 0 {
+		delete(b.of, c.from)
 	}
 }
 
 // boundedConn is a connection that makes room when it is closed.
 type boundedConn struct {
 	net.Conn
-	leave func()
+	among *bounded
+	from  netip.Addr
 }
 
 // Close implements net.Conn.
 func (c *boundedConn) Close() error {
-	defer c.leave()
+	c.among.mu.Lock()
+	c.among.remove(c)
+	c.among.mu.Unlock()
 	return c.Conn.Close()
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 // arriving is a listener to which connections come from wherever a test says.
@@ -72,18 +73,56 @@ func TestConnectionsFromElsewhereAreBounded(t *testing.T) {
 		l.come(fmt.Sprintf("10.1.%d.%d:1", i/256, i%256))
 		accept()
 	}
-	closed = l.come("10.2.0.1:1")
 	for _, own := range []string{"127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:2"} {
 		l.come(own)
-		if c := accept(); c.RemoteAddr().String() == "10.2.0.1:1" {
-			t.Error("one beyond all is accepted")
-		}
-	}
-	if _, err := closed.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("one beyond all reads %v", err)
+		accept()
 	}
 	close(l)
 	if _, err := b.Accept(); err == nil {
 		t.Error("a listener that is closed accepts")
+	}
+}
+
+// Where all have what there is, a newcomer takes the place of one of an address that has more, the oldest first, and none where nobody has.
+func TestAFewAddressesTakeNoRoomOfOthers(t *testing.T) {
+	l := make(arriving, 2*maxConnections)
+	b := newBounded(l)
+	var others []net.Conn
+	for i := range maxConnections {
+		others = append(others, l.come(fmt.Sprintf("10.0.0.%d:%d", i%(maxConnections/maxOfOne), 1000+i)))
+		if _, err := b.Accept(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.come("10.9.9.9:1")
+	if c, err := b.Accept(); err != nil || c.RemoteAddr().String() != "10.9.9.9:1" {
+		t.Fatalf("accepted is %v, %v", c, err)
+	}
+	ended := 0
+	for i, c := range others {
+		_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if _, err := c.Read(make([]byte, 1)); err == io.EOF {
+			if ended++; i >= maxConnections/maxOfOne {
+				t.Errorf("connection %d made room, which was no oldest one", i)
+			}
+		}
+	}
+	if ended != 1 || b.all != maxConnections {
+		t.Errorf("%d made room; there are %d", ended, b.all)
+	}
+	alone := newBounded(l)
+	for i := range maxConnections {
+		l.come(fmt.Sprintf("10.1.%d.%d:1", i/256, i%256))
+		if _, err := alone.Accept(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed := l.come("10.9.9.9:2")
+	close(l)
+	if _, err := alone.Accept(); err == nil {
+		t.Error("one beyond all is accepted, though nobody has more than one")
+	}
+	if _, err := closed.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("one beyond all reads %v", err)
 	}
 }

@@ -63,7 +63,7 @@ type Index struct {
 	referrers  map[compile.Reference]map[*policyEntry]struct{} // by what they refer to
 	materials  map[compile.MaterialKey]*material               // those that policies or profiles name
 	profiles   map[string]*profile                             // by name
-	zones      map[string]string                               // of nodes, as their workloads were published last
+	zones      map[string]nodeZone                             // of nodes
 	changes    changes
 	// inPublication has the policies of the last Publish until Published, with the generation that it completes.
 	inPublication map[policy.ID]publication
@@ -193,7 +193,7 @@ func New(lookup ClusterLookup, exempt string) *Index {
 		referrers:  map[compile.Reference]map[*policyEntry]struct{}{},
 		materials:  map[compile.MaterialKey]*material{},
 		profiles:   map[string]*profile{},
-		zones:      map[string]string{},
+		zones:      map[string]nodeZone{},
 		changes: changes{
 			conflicts: map[string]struct{}{}, profiles: map[string]*profile{}, urgent: map[string]*profile{}, unused: map[string]*profile{},
 			workloads: map[types.UID]*pod{}, starting: map[types.UID]*pod{}, destinations: map[string]struct{}{}, statuses: map[policy.ID]struct{}{},

@@ -37,3 +37,29 @@ func TestWorkloadsFollowTheZoneOfTheirNode(t *testing.T) {
 	x.NodeChanged("node-1")
 	want("after the node has gone", "", "none, it is not published")
 }
+
+// Between the change of a node's zone and the notice of it, pods of the node may be published, with the new zone. Those from before follow all the same, also when
+// the zone is by then what it was at first.
+func TestWorkloadsFollowAZoneThatOthersWerePublishedWith(t *testing.T) {
+	for _, last := range []string{"east", ""} {
+		w := indextest.NewWorld()
+		x, out := index.New(w, indextest.Exempt), indextest.NewPublished()
+		x.SetPolicy("p", indextest.RetryPolicy(t, "shop", "p", 1, `{to: [{host: a.example}]}`))
+		x.SetPod(indextest.RunningPod("shop", "a", "node-1", "a"))
+		indextest.Publish(x, out)
+		w.Zones["node-1"] = "east"
+		x.SetPod(indextest.RunningPod("shop", "b", "node-1", "a"))
+		indextest.Publish(x, out)
+		w.Zones["node-1"] = last
+		x.NodeChanged("node-1")
+		indextest.Publish(x, out)
+		if len(out.Workloads) != 2 {
+			t.Fatalf("%d workloads are published", len(out.Workloads))
+		}
+		for _, p := range out.Workloads {
+			if p.Zone != last {
+				t.Errorf("pod %s is in zone %q, want %q", p.Name, p.Zone, last)
+			}
+		}
+	}
+}

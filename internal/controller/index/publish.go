@@ -146,8 +146,7 @@ func (x *Index) publishWorkload(p *pod, out *Changes) {
 		return
 	}
 	to.publishedPods++
-	x.zones[p.Node] = x.lookup.Zone(p.Node)
-	w := policy.Workload{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name, Profile: to.name, Zone: x.zones[p.Node], Owner: p.owner()}
+	w := policy.Workload{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name, Profile: to.name, Zone: x.zoneOf(p.Node), Owner: p.owner()}
 	out.workloads = append(out.workloads, placedWorkload{w, p.Node})
 }
 

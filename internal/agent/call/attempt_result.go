@@ -134,6 +134,9 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 	v := result{class: classifyFailure(c.plan.Settings, f, unsent), unsent: unsent}
 	c.noteResult(now, id, &v, f.Kind)
 	c.returnPermit(now, t, v.breakerFails)
+	if c.passed(c.deadline, now) { // servers know of it and end calls at the same time, in ways that clients may take for leave to repeat them
+		return c.expire(now)
+	}
 	return c.afterFailure(now, &v)
 }
 

@@ -35,6 +35,20 @@ func TestRule01_DeadlineCoversQueueAttemptsAndBackoff(t *testing.T) {
 		r.want(r.fails(at(10*time.Second), timedOut), Reject)
 		r.ended(Deadline, ByDeadline, 504, 1)
 	})
+	// A server that knows the call's time (grpc-timeout) ends it by then itself. A client that hears of a stream that was refused makes the call once more.
+	t.Run("the server ends the attempt when the time is up", func(t *testing.T) {
+		for _, f := range []Failure{{Kind: RefusedStream, PeerUnprocessed: true}, {Kind: Reset}, {Kind: BadResponse}} {
+			for after, want := range map[time.Duration]bool{-time.Millisecond: false, 0: true, 900 * time.Microsecond: true} {
+				r := newRig(t, func(s *policy.Settings) { s.Retry.MaxRetries = 0 })
+				r.begin(Request{GRPC: true})
+				r.sending(t0)
+				r.want(r.fails(at(10*time.Second+after), fault{f, true}), Reject)
+				if o := r.call.Outcome(); (o.Kind == Deadline && o.Decision == ByDeadline) != want {
+					t.Errorf("%v, %v after the deadline: the call ended by %v, %v", f.Kind, after, o.Kind, o.Decision)
+				}
+			}
+		}
+	})
 	t.Run("the wait ends late", func(t *testing.T) {
 		r := newRig(t, nil)
 		r.begin(Request{})

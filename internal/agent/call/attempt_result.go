@@ -134,14 +134,14 @@ func (c *Call) attemptFailed(now time.Time, id AttemptID, f *Failure) Action {
 	v := result{class: classifyFailure(c.plan.Settings, f, unsent), unsent: unsent}
 	c.noteResult(now, id, &v, f.Kind)
 	c.returnPermit(now, t, v.breakerFails)
-	if c.passed(c.deadline, now) { // servers know of it and end calls at the same time, in ways that clients may take for leave to repeat them
-		return c.expire(now)
-	}
 	return c.afterFailure(now, &v)
 }
 
 // afterFailure decides what follows a failure.
 func (c *Call) afterFailure(now time.Time, v *result) Action {
+	if c.passed(c.deadline, now) { // servers know of it and end calls at the same time, in ways that clients may take for leave to repeat them
+		return c.expire(now)
+	}
 	if c.live != 0 {
 		c.decideWithout(now, v)
 		return c.carryOn()

@@ -25,7 +25,7 @@ func TestLiveFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = io.WriteString(in, "call\n")
-	if text := terminal.Await("1 call in"); !terminal.Apart() || !strings.Contains(text, "service warehouse/inventory") || strings.Contains(text, "$ fairlead run") {
+	if text := terminal.AwaitView("1 call in", "service warehouse/inventory"); strings.Contains(text, "$ fairlead run") {
 		t.Errorf("shown is\n%s", text)
 	}
 	write(t, p, toService, "")
@@ -37,7 +37,7 @@ func TestLiveFigures(t *testing.T) {
 	if err := c.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	text := terminal.Until("has the summary", func(text string) bool { return !terminal.Apart() && strings.Contains(text, "2 calls in") })
+	text := terminal.AwaitEnd("2 calls in")
 	for _, want := range []string{"$ fairlead run --top", "1 policy in force", "policies were read again", "service warehouse/inventory"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q does not stand on the terminal afterwards:\n%s", want, text)

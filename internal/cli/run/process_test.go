@@ -97,6 +97,16 @@ func TestSignalsAreForwarded(t *testing.T) {
 	}
 }
 
+// What nohup has had ignored is ignored by the command, as without fairlead.
+func TestWhatIsIgnoredStaysSo(t *testing.T) {
+	c := fairlead(t, "-q", "-f", policy(t, "{any: {}}", ""), "--", "sh", "-c", "kill -HUP $$; echo on")
+	c.Args = append([]string{"sh", "-c", `trap "" HUP; exec "$@"`, "sh", c.Path}, c.Args[1:]...)
+	c.Path = "/bin/sh"
+	if r := end(t, c); r.code != 0 || r.out != "on\n" {
+		t.Errorf("ended with %d: %s%s", r.code, r.out, r.err)
+	}
+}
+
 // Policies that are edited come into force while the command runs, and those that cannot be used leave the former ones there.
 func TestEditsComeIntoForce(t *testing.T) {
 	u := serve(t, 503, 503, 200, 503, 200)

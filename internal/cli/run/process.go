@@ -74,9 +74,12 @@ func (r *runner) cannotRun(err error) error {
 
 // attend does what is to be done while the command runs: it passes signals on, reads files again that have changed, and shows figures.
 func (r *runner) attend(process *os.Process, signals <-chan os.Signal, ended <-chan *os.ProcessState) *os.ProcessState {
-	reload := time.NewTicker(reloadEvery)
-	defer reload.Stop()
-	var top <-chan time.Time
+	var reload, top <-chan time.Time
+	if editable(r.options.Files) {
+		t := time.NewTicker(reloadEvery)
+		defer t.Stop()
+		reload = t.C
+	}
 	if r.options.Top && r.out.live() {
 		t := time.NewTicker(topEvery)
 		defer t.Stop()
@@ -89,7 +92,7 @@ func (r *runner) attend(process *os.Process, signals <-chan os.Signal, ended <-c
 			if !slices.Contains(fromTerminal, s) || !inForeground() {
 				_ = process.Signal(s) // it has ended if this fails
 			}
-		case <-reload.C:
+		case <-reload:
 			r.reload()
 		case <-top:
 			totals := r.engine.Figures()

@@ -1,8 +1,11 @@
 package run
 
 import (
+	"bufio"
 	"io"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"fairlead.dev/fairlead/internal/cli/screen/screentest"
@@ -45,6 +48,35 @@ func TestLiveFigures(t *testing.T) {
 	}
 	if raw := terminal.Raw(); strings.Count(raw, "\x1b[2J") > 4 {
 		t.Errorf("the screen is cleared %d times: %q", strings.Count(raw, "\x1b[2J"), raw)
+	}
+}
+
+// Ctrl-C reaches the command once, as without fairlead: from the terminal, also where its input comes from elsewhere.
+func TestCtrlCReachesTheCommandOnce(t *testing.T) {
+	terminal := screentest.New(t, 80, 24)
+	c := fairlead(t, append([]string{"-q", "-f", policy(t, "{any: {}}", ""), "--"}, self(t, "signals")...)...)
+	c.Stderr = terminal.TTY
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 2}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		switch said = append(said, lines.Text()); len(said) {
+		case 1:
+			terminal.Type("\x03")
+		case 2:
+			if err := c.Process.Signal(syscall.SIGUSR1); err != nil { // which comes behind what the first one has caused
+				t.Error(err)
+			}
+		}
+	}
+	if err := c.Wait(); err != nil || !slices.Equal(said, []string{"ready", "interrupt", "user defined signal 1"}) {
+		t.Errorf("%v; the command has %q", err, said)
 	}
 }
 

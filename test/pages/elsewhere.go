@@ -20,6 +20,8 @@ var Elsewhere = []Exception{
 	{"charts/fairlead-crds/README.md", "kubectl delete crd", "it takes away the policies of all stories"},
 	{"hack/cluster/README.md", "bin/cluster", ownTool},
 	{"hack/cluster/README.md", "KUBEBUILDER_ASSETS", "make kube-assets, which tests with an API server begin with, is this command"},
+	{"web/README.md", "(cd web && npm", "it goes on for as long as somebody works on the pages: make verify-web builds them"},
+	{"web/README.md", "go run ./internal/dashboard/generated/serve", "so does this: test/browser serves the same cluster"},
 	{"docs/getting-started.md", "export ", "the stories have a cluster"},
 	{"docs/guides/dashboard.md", "kubectl fairlead dashboard", "it opens a browser: test/e2e/dashboard_test.go serves it without"},
 	{"docs/guides/dashboard.md", "kubectl -n fairlead-system port-forward", "test/e2e/dashboard_pod_test.go installs the dashboard, and forwards its port"},

@@ -72,7 +72,7 @@ func TestScripts(t *testing.T) {
 		"in the background, and out": {[]string{"sleep 1000 &", "kill %1", "make try"}, false, "$ sleep 1000 &\n$ kill %1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := exec.Command("bash", "-c", Block{Commands: tc.commands}.Script(names, 1)).CombinedOutput()
+			out, err := exec.Command("bash", "-euo", "pipefail", "-c", Block{Commands: tc.commands}.Script(names, 1)).CombinedOutput()
 			if (err != nil) != tc.fails || !strings.HasSuffix(string(out), tc.prints) {
 				t.Errorf("%v, printed %q", err, out)
 			}
@@ -90,7 +90,7 @@ func TestEndlessCommands(t *testing.T) {
 		t.Fatal(s)
 	}
 	for program, fails := range map[string]bool{"true": true, "sleep 1000": false} {
-		out, err := exec.Command("bash", "-c", strings.ReplaceAll(s, "1 kubectl fairlead tap -n shop", "1 "+program)).CombinedOutput()
+		out, err := exec.Command("bash", "-euo", "pipefail", "-c", strings.ReplaceAll(s, "1 kubectl fairlead tap -n shop", "1 "+program)).CombinedOutput()
 		if (err != nil) != fails {
 			t.Errorf("%s: %v, %s", program, err, out)
 		}

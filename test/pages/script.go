@@ -10,7 +10,8 @@ import (
 
 // prologue defines ended, which ends the shell unless a pipe has ended well: its first argument is a status that its last command may end with besides 0. What goes
 // on in the background ends with the shell.
-const prologue = `trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+const prologue = `set +e
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 ended() {
   local allowed=$1 status
   shift

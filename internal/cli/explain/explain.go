@@ -207,6 +207,9 @@ func (o *options) call(dest string) (Call, error) {
 			return c, fmt.Errorf(`--header %q: write "name: value"`, h)
 		}
 		c.Headers = append(c.Headers, [2]string{strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)})
+		if strings.EqualFold(strings.TrimSpace(name), "host") {
+			c.name(strings.TrimSpace(value))
+		}
 	}
 	if o.address != "" {
 		a, err := netip.ParseAddr(o.address)

@@ -12,6 +12,7 @@ func TestWhatIsPrinted(t *testing.T) {
 	for name, args := range map[string][]string{
 		"explain":          {"checkout-1", "payments.billing", "-n", "shop", "--method", "POST", "--path", "/v1/charges"},
 		"explain-header":   {"pod/checkout-1", "http://payments.billing.svc.cluster.local/", "-n", "shop", "--header", "x-tier: gold"},
+		"explain-named":    {"web-1", "http://192.0.2.7/v1", "-n", "shop", "--header", "Host: api.partner.example"},
 		"explain-regex":    {"checkout-1", "http://10.96.0.12/v2/gold", "-n", "shop"},
 		"explain-endpoint": {"checkout-1", "10.1.0.7:8080", "-n", "shop", "-o", "yaml"},
 		"explain-host":     {"web-1", "https://api.partner.example/v1", "-n", "shop"},

@@ -84,6 +84,11 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.why }
 
+// Lasting reports whether the pod refuses what it is asked, however often it is (kube.Lasting). One of an earlier version may be replaced.
+func (r *refusal) Lasting() bool {
+	return !r.unknown && r.status >= 400 && r.status < 500 && r.status != http.StatusRequestTimeout && r.status != http.StatusTooManyRequests
+}
+
 // request sends a request to a pod, whose answer the caller reads and then ends.
 func (a *Asker) request(ctx context.Context, pod *corev1.Pod, port uint16, path string, query url.Values) (io.Reader, func(), error) {
 	c, end, err := a.reach(pod, port)

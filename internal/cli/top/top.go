@@ -17,6 +17,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/output"
 	"fairlead.dev/fairlead/internal/cli/screen"
+	"fairlead.dev/fairlead/internal/liveapi"
 )
 
 // flags are those of the command.
@@ -108,8 +109,18 @@ func (f *flags) run(ctx context.Context, env *kube.Env, c client.Reader, a *ask.
 	if table := format == output.None || format == output.Wide; table && !f.plain && !f.watch && screen.Live(env.Terminal) {
 		return f.view(ctx, env, from)
 	}
-	for {
-		got, err := f.figures(ctx, from, f.enough())
+	again := kube.NewAgain(env)
+	for first := true; ; first = false {
+		var got *liveapi.Inventory
+		look := func() (err error) {
+			got, err = f.figures(ctx, from, f.enough())
+			return err
+		}
+		if first {
+			err = look()
+		} else {
+			err = again.Until(ctx, look)
+		}
 		if err != nil {
 			return ended(ctx, err)
 		}

@@ -147,7 +147,7 @@ func (r recordingChanges) Eventf(regarding, related runtime.Object, kind, reason
 type flowMetrics struct{ of *inventory.Store }
 
 var (
-	flowLabels = []string{"caller_namespace", "caller_workload", "destination", "protocol", "policy"}
+	flowLabels = []string{"caller_namespace", "caller_workload", "destination", "protocol", "policy", "target"}
 	flowCalls  = prometheus.NewDesc("fairlead_inventory_calls_total", "Calls of a workload to a destination, while they are kept apart.", flowLabels, nil)
 	flowFailed = prometheus.NewDesc("fairlead_inventory_failed_calls_total", "Those that did not end well.", flowLabels, nil)
 	flowAgain  = prometheus.NewDesc("fairlead_inventory_retries_total", "Retries of them.", flowLabels, nil)
@@ -160,21 +160,13 @@ func (flowMetrics) Describe(to chan<- *prometheus.Desc) {
 	to <- flowAgain
 }
 
-// Collect implements prometheus.Collector. What two policies or two destinations of one policy have in common is one series.
+// Collect implements prometheus.Collector. Flows are not added up: one that ends would take its calls from what others have, and a counter that falls is
+// one that began anew, all of whose calls count once more.
 func (m *flowMetrics) Collect(to chan<- prometheus.Metric) {
-	type key struct {
-		caller                   policy.Caller
-		destination, proto, from string
-	}
-	sums := map[key]policy.FlowCounts{}
 	m.of.Totals(func(f policy.Flow) {
-		k := key{f.Caller, f.Destination, f.Protocol.String(), f.Policy.String()}
-		sums[k] = sums[k].Plus(f.Counts)
+		labels := []string{f.Caller.Namespace, f.Caller.Workload, f.Destination, f.Protocol.String(), f.Policy.String(), f.Target}
+		to <- prometheus.MustNewConstMetric(flowCalls, prometheus.CounterValue, float64(f.Counts.Calls), labels...)
+		to <- prometheus.MustNewConstMetric(flowFailed, prometheus.CounterValue, float64(f.Counts.Calls-f.Counts.Successes), labels...)
+		to <- prometheus.MustNewConstMetric(flowAgain, prometheus.CounterValue, float64(f.Counts.Retries), labels...)
 	})
-	for k, n := range sums {
-		labels := []string{k.caller.Namespace, k.caller.Workload, k.destination, k.proto, k.from}
-		to <- prometheus.MustNewConstMetric(flowCalls, prometheus.CounterValue, float64(n.Calls), labels...)
-		to <- prometheus.MustNewConstMetric(flowFailed, prometheus.CounterValue, float64(n.Calls-n.Successes), labels...)
-		to <- prometheus.MustNewConstMetric(flowAgain, prometheus.CounterValue, float64(n.Retries), labels...)
-	}
 }

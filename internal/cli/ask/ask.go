@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -254,57 +253,24 @@ func (a *Asker) Near(ctx context.Context, agents []corev1.Pod, namespaces ...str
 	return slices.DeleteFunc(slices.Clone(agents), func(a corev1.Pod) bool { return !nodes[a.Spec.NodeName] }), nil
 }
 
-// Some returns as many of the agents as are asked for streams: of more, those on nodes that run pods of the namespace, if one is given and that can be read.
-// It says on the error output what that leaves out, and how to choose.
-func (a *Asker) Some(ctx context.Context, agents []corev1.Pod, namespace, choose string) []corev1.Pod {
+// Preferred returns the agents to be asked for streams first: where there are more than MaxStreams, those on nodes that run pods of the namespace, if one is
+// given and that can be read.
+func (a *Asker) Preferred(ctx context.Context, agents []corev1.Pod, namespace string) []corev1.Pod {
 	if len(agents) > MaxStreams && namespace != "" {
 		if near, err := a.Near(ctx, agents, namespace); err == nil && len(near) > 0 {
-			agents = near
+			return near
 		}
 	}
+	return agents
+}
+
+// Some returns as many of the agents as are asked for streams, the Preferred ones. It says on the error output what that leaves out, and how to choose.
+func (a *Asker) Some(ctx context.Context, agents []corev1.Pod, namespace, choose string) []corev1.Pod {
+	agents = a.Preferred(ctx, agents, namespace)
 	left := len(agents) - MaxStreams
 	if left <= 0 {
 		return agents
 	}
 	fmt.Fprintf(a.env.ErrOut, "Calls of %d nodes are looked at, which is the most; %s may have some%s.\n", MaxStreams, output.Count(left, "more node", "more nodes"), choose)
 	return agents[:MaxStreams]
-}
-
-// Lines asks agents, those of Some, for streams of lines, each a JSON value, and calls each with what comes, one at a time, until all have ended or ctx ends. It
-// returns why streams ended that were not to.
-func Lines[T any](ctx context.Context, a *Asker, pods []corev1.Pod, path string, query url.Values, each func(T)) error {
-	var mu sync.Mutex
-	errs := make([]error, len(pods))
-	var wg sync.WaitGroup
-	for i := range pods {
-		wg.Go(func() {
-			errs[i] = lines(ctx, a, &pods[i], path, query, func(v T) {
-				mu.Lock()
-				defer mu.Unlock()
-				each(v)
-			})
-		})
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return nil
-	}
-	return errors.Join(errs...)
-}
-
-func lines[T any](ctx context.Context, a *Asker, pod *corev1.Pod, path string, query url.Values, each func(T)) error {
-	from, end, err := a.request(ctx, pod, agentPort, path, query)
-	if err != nil {
-		return err
-	}
-	defer end()
-	for d := json.NewDecoder(from); ; {
-		var v T
-		if err := d.Decode(&v); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("the stream of pod %s: %w", pod.Name, unwrapped(err))
-		}
-		each(v)
-	}
 }

@@ -28,6 +28,8 @@ const (
 	agentPort   = 9464
 	// MaxStreams is how many agents are asked for streams at most: each is a connection through the API server for as long as it lasts.
 	MaxStreams = 200
+	// maxSilence is how long a stream may say nothing.
+	maxSilence = 30 * time.Second
 	// maxAtOnce bounds how many agents are asked at the same time.
 	maxAtOnce = 32
 	// maxAnswer and maxWhy bound what is read.
@@ -44,6 +46,8 @@ type Asker struct {
 	client client.Reader
 	reach  Reach
 	within time.Duration // for each request; 0: as long as its context
+	// silence is how long a stream may say nothing; agents say every 5 s that theirs go on.
+	silence time.Duration
 }
 
 // Within returns an Asker whose requests for one answer end after a time. Streams of lines do not.
@@ -58,7 +62,7 @@ func New(env *kube.Env, c client.Reader, reach Reach) *Asker {
 	if reach == nil {
 		reach = Through(env)
 	}
-	return &Asker{env: env, client: c, reach: reach}
+	return &Asker{env: env, client: c, reach: reach, silence: maxSilence}
 }
 
 // Through reaches pods through the API server.

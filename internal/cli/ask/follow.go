@@ -181,17 +181,15 @@ func keyOf(agent *corev1.Pod) string { return agent.Name + "/" + string(agent.UI
 
 // read reads an agent until its stream or ctx ends.
 func (f *following[T]) read(ctx context.Context, agent *corev1.Pod, query url.Values, answered func()) {
-	from, end, err := f.asker.request(ctx, agent, agentPort, f.Path, query)
-	if err == nil {
-		defer end()
+	opened := func() {
 		f.opened(agent)
 		answered()
-		err = decode(from, agent, func(v T) {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.Each(v)
-		})
 	}
+	err := lines(ctx, f.asker, agent, f.Path, query, opened, func(v T) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.Each(v)
+	})
 	f.closed(ctx, agent, err)
 }
 

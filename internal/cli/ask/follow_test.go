@@ -156,6 +156,38 @@ func TestWhatIsNotReadIsSaid(t *testing.T) {
 	}
 }
 
+// A stream that says nothing, as that of a node that has died, is given up and opened again.
+func TestASilentStreamIsOpenedAgain(t *testing.T) {
+	c := asktest.New(t)
+	var asked atomic.Int32
+	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		says(w, fmt.Sprint("stream ", asked.Add(1)))
+		<-r.Context().Done()
+	}))
+	live, err := c.Env.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, a := follow(t, c, live)
+	f.Persistent = true // since on a busy machine the first answer may take as long
+	a.GiveUpAfter(100 * time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var heard, unread []string
+	f.Each = func(s sentence) {
+		if heard = append(heard, s.Says); len(heard) == 2 {
+			cancel()
+		}
+	}
+	f.State = ask.Once(func(err error) { unread = append(unread, err.Error()) })
+	if err := f.Run(ctx, a); err != nil {
+		t.Fatal(err)
+	}
+	if len(heard) != 2 || heard[0] == heard[1] || len(unread) != 1 || !strings.Contains(unread[0], "the stream of pod agent-1: it has said nothing for too long") {
+		t.Errorf("heard %q, and %q", heard, unread)
+	}
+}
+
 // Where nobody can be read at first that is an error, unless it is to go on all the same.
 func TestNobodyCanBeRead(t *testing.T) {
 	for _, persistent := range []bool{false, true} {

@@ -40,10 +40,8 @@ The exit status is 1 if there is a problem.`,
 			if err := f.Check(output.JSON, output.YAML); err != nil {
 				return err
 			}
-			if docs != "" {
-				if err := checkDocs(docs); err != nil {
-					return fmt.Errorf("--docs-url: %w", err)
-				}
+			if err := checkDocs(docs); err != nil {
+				return fmt.Errorf("--docs-url: %w", err)
 			}
 			c, err := env.Client()
 			if err != nil {

@@ -23,8 +23,11 @@ func (p page) address(docs string) string {
 	return strings.TrimRight(cmp.Or(docs, defaultDocs), "/") + "/" + string(p)
 }
 
-// checkDocs refuses what is no address that pages can be below. It may come from the cluster, and becomes a link.
+// checkDocs refuses what is no address that pages can be below; empty is none, and is not refused. It may come from the cluster, and becomes a link.
 func checkDocs(docs string) error {
+	if docs == "" {
+		return nil
+	}
 	u, err := url.Parse(docs)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.ContainsAny(docs, "?#") {
 		return fmt.Errorf("%s is no address of docs: write it as %s", output.Text(docs), defaultDocs)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"debug/buildinfo"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -68,31 +70,108 @@ func checkPinned(t *testing.T, dir string, digests map[string]string) {
 	}
 }
 
-// TestTheManifestsAreARemoteBase: a kustomization may name config/default in a repository by its URL and a tag.
+// TestTheManifestsAreARemoteBase: from the URL of a repository and the tag of a release, config/release installs what install.yaml does, and the images that the chart names.
 func TestTheManifestsAreARemoteBase(t *testing.T) {
 	repository := t.TempDir()
 	if err := os.CopyFS(filepath.Join(repository, "config"), os.DirFS(filepath.Join(tree, "config"))); err != nil {
 		t.Fatal(err)
 	}
+	r := &release{tree: repository, version: "1.2.3", registry: "registry.example/fairlead"}
+	if err := r.stamp(); err != nil {
+		t.Fatal(err)
+	}
+	r.tree = tree
 	for _, args := range [][]string{
 		{"init", "-q"}, {"add", "."}, {"-c", "user.name=a", "-c", "user.email=a@b.example", "commit", "-q", "-m", "a"}, {"tag", "v1.2.3"},
 	} {
-		cmd := exec.Command("git", args...)
-		cmd.Dir = repository
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("git %v: %v\n%s", args, err, out)
+		git(t, repository, args...)
+	}
+	r.out = t.TempDir()
+	if err := r.writeManifests(nil); err != nil {
+		t.Fatal(err)
+	}
+	installed, err := os.ReadFile(filepath.Join(r.out, "install.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	remote, err := manifests.Build("file://" + repository + "//config/release?ref=v1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parsed, err := objects.Parse(remote); err != nil || len(parsed) < 10 || string(remote) != string(installed) {
+		t.Errorf("%d objects by URL (%v); the same as install.yaml: %v", len(parsed), err, string(remote) == string(installed))
+	}
+	chart, err := charts.Render(filepath.Join(tree, "charts", charts.Main), "fairlead-system", map[string]any{
+		"image": map[string]any{"registry": r.registry, "tag": r.version}, "dashboard": map[string]any{"enabled": true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendered, err := json.Marshal(chart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dashboard := buildRemote(t, "- file://"+repository+"//config/dashboard?ref=v1.2.3", "- file://"+repository+"//config/images?ref=v1.2.3")
+	for name, of := range map[string][]byte{"manager": remote, "agent": remote, "dashboard": dashboard} {
+		image := "registry.example/fairlead/" + name + ":1.2.3"
+		if !strings.Contains(string(of), "image: "+image+"\n") || !strings.Contains(string(rendered), `"image":"`+image+`"`) {
+			t.Errorf("the manifests by URL, or the chart, do not name %s", image)
 		}
 	}
-	remote, err := manifests.Build("file://" + repository + "//config/default?ref=v1.2.3")
+}
+
+// buildRemote builds the dashboard as docs/operations/install.md says it: what a repository has, with its images.
+func buildRemote(t *testing.T, resource, component string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	text := "resources:\n" + resource + "\ncomponents:\n" + component + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	built, err := manifests.Build(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	local, err := manifests.Build(filepath.Join(tree, "config/default"))
+	return built
+}
+
+// TestAReleaseIsMadeFromACommitThatNamesIt: where config/release names other images than are made, it is refused with what to do.
+func TestAReleaseIsMadeFromACommitThatNamesIt(t *testing.T) {
+	r := &release{tree: t.TempDir(), version: "1.2.3", registry: "registry.example/fairlead"}
+	if err := os.CopyFS(filepath.Join(r.tree, "config/images"), os.DirFS(filepath.Join(tree, "config/images"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.checkStamp(); err == nil || !strings.Contains(err.Error(), "make release-images VERSION=1.2.3 REGISTRY=registry.example/fairlead") {
+		t.Errorf("a commit that names no release: %v", err)
+	}
+	for _, version := range []string{"1.2.3", "1.2.4-check"} {
+		if r.version == "1.2.3" {
+			if err := r.stamp(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r.version = version; r.checkStamp() != nil {
+			t.Errorf("%s: %v", version, r.checkStamp())
+		}
+	}
+	if r.version = "1.2.4"; r.checkStamp() == nil {
+		t.Error("1.2.4 is made from the commit of 1.2.3")
+	}
+}
+
+// TestTheImagesAreThoseOfOneRelease: what is committed is what make release-images writes for the version that it names.
+func TestTheImagesAreThoseOfOneRelease(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(tree, imagesFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if parsed, err := objects.Parse(remote); err != nil || len(parsed) < 10 || string(remote) != string(local) {
-		t.Errorf("%d objects by URL (%v); the same as by path: %v", len(parsed), err, string(remote) == string(local))
+	named := regexp.MustCompile(`newName: (\S+)/agent\n  newTag: (\S+)\n`).FindSubmatch(text)
+	if named == nil {
+		t.Fatalf("%s names no image of the agent", imagesFile)
+	}
+	r := &release{tree: tree, version: string(named[2]), registry: string(named[1])}
+	if string(text) != string(r.images()) {
+		t.Errorf("%s is not what make release-images writes for %s:\n%s", imagesFile, r.version, r.images())
 	}
 }
 
@@ -146,4 +225,53 @@ func TestPlatforms(t *testing.T) {
 	if systems["linux"] != 2 || systems["darwin"] != 2 || len(systems) != 2 {
 		t.Errorf("kubectl-fairlead: %v", systems)
 	}
+}
+
+// TestProgramsKnowTheirCommit: whatever flags somebody has written into the environment of Go on the machine.
+func TestProgramsKnowTheirCommit(t *testing.T) {
+	repository := t.TempDir()
+	for path, text := range map[string]string{"go.mod": "module a.example/a\n\ngo 1.24\n", "cmd/a/main.go": "package main\n\nfunc main() {}\n"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(repository, path)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(repository, path), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git(t, repository, "init", "-q")
+	git(t, repository, "add", ".")
+	git(t, repository, "-c", "user.name=a", "-c", "user.email=a@b.example", "commit", "-q", "-m", "a")
+	commit := strings.TrimSpace(git(t, repository, "rev-parse", "HEAD"))
+	environment := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(environment, []byte("GOFLAGS=-buildvcs=false\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOENV", environment)
+	built := program{name: "a", os: "linux", arch: "arm64", path: filepath.Join(t.TempDir(), "a")}
+	if err := (&release{tree: repository}).build(built); err != nil {
+		t.Fatal(err)
+	}
+	info, err := buildinfo.ReadFile(built.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := map[string]string{}
+	for _, s := range info.Settings {
+		has[s.Key] = s.Value
+	}
+	if has["vcs.revision"] != commit || has["vcs.modified"] != "false" || has["GOARCH"] != "arm64" || has["-trimpath"] != "true" {
+		t.Errorf("built of %s: %v", commit, has)
+	}
+}
+
+// git runs Git in a folder, and returns what it prints.
+func git(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %v: %v\n%s", args, err, out)
+	}
+	return string(out)
 }

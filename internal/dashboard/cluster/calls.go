@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,8 +24,8 @@ const maxAsked = ask.MaxStreams
 // lookAgain is how often agents are looked for that a tap is to read: they are replaced, pods come to other nodes, and an agent ends a tap after an hour.
 const lookAgain = 30 * time.Second
 
-// maxSaid is how many different sentences a tap says about what cannot be read.
-const maxSaid = 64
+// maxSaid is how many different sentences a tap says at a time about what cannot be read.
+const maxSaid = 5
 
 // tap reads calls from the agents of the nodes whose calls are asked for.
 type tap struct {
@@ -32,23 +34,31 @@ type tap struct {
 	node, namespace string // empty: of all
 	query           url.Values
 
-	mu sync.Mutex // held while each and trouble are called
+	mu sync.Mutex // held while each and troubles are called
 	// guarded by mu
-	each    func(*liveapi.TapLine)
-	trouble func(error)
-	said    map[string]bool
-	read    map[string]bool // agents that are read from
+	each     func(*liveapi.TapLine)
+	troubles func([]string)
+	wrong    map[string]string // why something cannot be read, by what that is: an agent, or something about all
+	read     map[string]bool   // agents that are read from
+	known    bool              // what there is to read is known
 }
 
+// What cannot be read, besides agents.
+const (
+	allAgents = "agents"
+	nearby    = "pods"
+	beyond    = "beyond"
+)
+
 // Calls implements dashboard.Source.
-func (s *Source) Calls(ctx context.Context, q url.Values, each func(*liveapi.TapLine), trouble func(error)) error {
+func (s *Source) Calls(ctx context.Context, q url.Values, each func(*liveapi.TapLine), troubles func([]string)) error {
 	node, err := s.nodeOf(ctx, q)
 	if err != nil {
 		return err
 	}
 	t := &tap{
 		source: s, node: node, namespace: q.Get("namespace"), query: url.Values{},
-		each: each, trouble: trouble, said: map[string]bool{}, read: map[string]bool{},
+		each: each, troubles: troubles, wrong: map[string]string{}, read: map[string]bool{},
 	}
 	for name, values := range q {
 		if name != "node" {
@@ -59,6 +69,7 @@ func (s *Source) Calls(ctx context.Context, q url.Values, each func(*liveapi.Tap
 	if err != nil {
 		return err
 	}
+	t.begun()
 	t.run(ctx, agents)
 	return nil
 }
@@ -87,12 +98,15 @@ func (t *tap) agents(ctx context.Context) ([]corev1.Pod, error) {
 	}
 	if t.namespace != "" && t.node == "" {
 		if agents, err = t.source.near(ctx, agents, []string{t.namespace}); err != nil {
-			t.say(fmt.Errorf("which nodes run pods of namespace %s cannot be read: %w", t.namespace, err))
+			err = fmt.Errorf("which nodes run pods of namespace %s cannot be read: %w", t.namespace, err)
 		}
+		t.say(nearby, err)
 	}
-	if left := len(agents) - maxAsked; left > 0 {
-		t.say(fmt.Errorf("calls of %d nodes are shown; %d more may have some: choose a namespace, a pod or a node", maxAsked, left))
+	var left error
+	if n := len(agents) - maxAsked; n > 0 {
+		left = fmt.Errorf("calls of %d nodes are shown; %d more may have some: choose a namespace, a pod or a node", maxAsked, n)
 	}
+	t.say(beyond, left)
 	return agents, nil
 }
 
@@ -113,10 +127,36 @@ func (t *tap) run(ctx context.Context, agents []corev1.Pod) {
 			return
 		case <-tick.C:
 		}
-		var err error
-		if agents, err = t.agents(ctx); err != nil && ctx.Err() == nil {
-			t.say(err)
+		next, err := t.agents(ctx)
+		if ctx.Err() != nil {
+			return
 		}
+		t.say(allAgents, err)
+		if agents = next; err == nil {
+			t.forget(agents)
+		}
+	}
+}
+
+// begun passes on what is wrong for the first time.
+func (t *tap) begun() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.known = true
+	t.report()
+}
+
+// forget removes what is wrong with agents that there are no more.
+func (t *tap) forget(but []corev1.Pod) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	there := map[string]bool{allAgents: true, nearby: true, beyond: true}
+	for i := range but {
+		there[keyOf(&but[i])] = true
+	}
+	before := len(t.wrong)
+	if maps.DeleteFunc(t.wrong, func(of, _ string) bool { return !there[of] }); len(t.wrong) < before {
+		t.report()
 	}
 }
 
@@ -136,27 +176,47 @@ func keyOf(agent *corev1.Pod) string { return agent.Name + "/" + string(agent.UI
 
 // follow reads the tap of an agent until that or ctx ends.
 func (t *tap) follow(ctx context.Context, agent []corev1.Pod) {
+	key := keyOf(&agent[0])
 	err := ask.Lines(ctx, t.source.ask, agent, liveapi.TapPath, t.query, func(l liveapi.TapLine) {
+		t.say(key, nil) // it can be read
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.each(&l)
 	})
 	if err != nil && ctx.Err() == nil {
-		t.say(err)
+		t.say(key, err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.read, keyOf(&agent[0]))
+	delete(t.read, key)
 }
 
-// say passes on what cannot be read, each sentence once.
-func (t *tap) say(err error) {
+// say passes on why something cannot be read, or, with nil, that it can, if that is not known already.
+func (t *tap) say(of string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if text := err.Error(); !t.said[text] && len(t.said) < maxSaid {
-		t.said[text] = true
-		t.trouble(err)
+	text := ""
+	if err != nil {
+		text = err.Error()
 	}
+	if t.wrong[of] == text {
+		return
+	}
+	if t.wrong[of] = text; text == "" {
+		delete(t.wrong, of)
+	}
+	if t.known {
+		t.report()
+	}
+}
+
+// report passes on all that is wrong, each sentence once. The caller holds mu.
+func (t *tap) report() {
+	all := slices.Compact(slices.Sorted(maps.Values(t.wrong)))
+	if left := len(all) - maxSaid; left > 0 {
+		all = append(all[:maxSaid], fmt.Sprintf("and %d more that cannot be read", left))
+	}
+	t.troubles(append([]string{}, all...))
 }
 
 // near returns the agents on the nodes that run pods of namespaces; all, with an error, where that cannot be read.

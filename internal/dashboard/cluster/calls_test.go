@@ -3,12 +3,17 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"fairlead.dev/fairlead/internal/cli/ask/asktest"
 	"fairlead.dev/fairlead/internal/liveapi"
@@ -42,16 +47,26 @@ func TestATapGoesOnWhenAgentsEnd(t *testing.T) {
 		if pods = append(pods, l.Call.Pod); len(pods) == 3 {
 			cancel()
 		}
-	}, func(err error) { t.Errorf("trouble: %v", err) })
+	}, func(wrong []string) {
+		if len(wrong) > 0 {
+			t.Errorf("trouble: %q", wrong)
+		}
+	})
 	if err != nil || len(pods) != 3 || pods[2] != "shop/a-3" {
 		t.Errorf("%v, %v", pods, err)
 	}
 }
 
-// What cannot be read is said once, however often it is looked for.
-func TestATapSaysOnceWhatCannotBeRead(t *testing.T) {
-	c, asked := asktest.New(t), make(chan struct{}, 100)
-	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+// What cannot be read is said once, however often it is looked for, and that it can be read again once it can.
+func TestATapSaysWhatCannotBeRead(t *testing.T) {
+	c, asked, well := asktest.New(t), make(chan struct{}, 100), atomic.Bool{}
+	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if well.Load() {
+			_ = json.NewEncoder(w).Encode(liveapi.TapLine{Node: "node-1"})
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return
+		}
 		http.Error(w, "8 taps are open already", http.StatusServiceUnavailable)
 		select {
 		case asked <- struct{}{}:
@@ -65,16 +80,51 @@ func TestATapSaysOnceWhatCannotBeRead(t *testing.T) {
 	s := New(Options{Env: c.Env, Client: live, Reach: c.Reach})
 	s.lookAgain = time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	var troubles []string
+	ended, troubles := make(chan error, 1), make(chan []string, 100)
 	go func() {
-		ended <- s.Calls(ctx, url.Values{}, func(*liveapi.TapLine) { t.Error("a call is shown") }, func(err error) { troubles = append(troubles, err.Error()) })
+		ended <- s.Calls(ctx, url.Values{}, func(l *liveapi.TapLine) {
+			if l.Call != nil {
+				t.Error("a call is shown")
+			}
+		}, func(all []string) { troubles <- all })
 	}()
 	for range 5 {
 		<-asked
 	}
+	well.Store(true)
+	for i, want := range []string{"", "pod agent-1: 8 taps are open already", ""} {
+		if got := strings.Join(<-troubles, "; "); got != want {
+			t.Errorf("%d: %q, want %q", i, got, want)
+		}
+	}
 	cancel()
-	if err := <-ended; err != nil || len(troubles) != 1 {
-		t.Errorf("%q, %v", troubles, err)
+	if err := <-ended; err != nil || len(troubles) != 0 {
+		t.Errorf("%v, and %q", err, <-troubles)
+	}
+}
+
+// What is wrong with an agent is over when there is none of its name any more, and of many things some are said and the others counted.
+func TestWhatIsWrongIsBoundedAndForgotten(t *testing.T) {
+	var got [][]string
+	w := &tap{wrong: map[string]string{}, known: true, troubles: func(all []string) { got = append(got, all) }}
+	var pods []corev1.Pod
+	for i := range maxSaid + 2 {
+		p := corev1.Pod{}
+		p.Name = fmt.Sprint("agent-", i)
+		pods = append(pods, p)
+		w.say(keyOf(&p), fmt.Errorf("pod %s: no", p.Name))
+	}
+	w.say(allAgents, errors.New("pod agent-0: no")) // the same sentence
+	if last := got[len(got)-1]; len(last) != maxSaid+1 || last[maxSaid] != "and 2 more that cannot be read" {
+		t.Errorf("%q", last)
+	}
+	w.forget(pods[1:2])
+	if last := got[len(got)-1]; !slices.Equal(last, []string{"pod agent-0: no", "pod agent-1: no"}) {
+		t.Errorf("%q", last)
+	}
+	w.say(keyOf(&pods[1]), nil)
+	w.say(allAgents, nil)
+	if last := got[len(got)-1]; last == nil || len(last) != 0 {
+		t.Errorf("%q", last)
 	}
 }

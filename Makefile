@@ -28,6 +28,6 @@ try: ## Show on this machine, with Go alone, what a policy does for calls to a f
 	@bin/try hack/try/policy.yaml
 
 .PHONY: build
-build: ## Build manager and agent into bin/.
+build: ## Build the programs into bin/: manager, agent, dashboard, and kubectl-fairlead, which is fairlead too.
 	go build -trimpath -o bin/ ./cmd/...
 	ln -sf kubectl-fairlead bin/fairlead

@@ -43,16 +43,17 @@ supplier_count() {
   "$KUBECTL" -n shop exec deployment/supplier -- /testserver get "http://127.0.0.1:8080/_stats?key=/parts" | sed -nE 's/.*"requests": ?([0-9]+).*/\1/p'
 }
 
-# show_status prints the policies once their status tells of the calls up to now.
-show_status() {
-  local now
-  now=$(date -u +%FT%TZ)
-  echo "(waiting for the status, which is written every 10 s)"
+# watch_until_reported prints what checkout reports until the policy's status, which is written every 10 s, has the calls up to some seconds from now.
+watch_until_reported() {
+  local then watching
+  then=$(date -u -d "$1 seconds" +%FT%TZ)
+  "$KUBECTL" -n shop logs -f --tail=1 deployment/checkout &
+  watching=$!
   for _ in {1..60}; do
-    [[ $("$KUBECTL" -n shop get retrypolicy inventory -o jsonpath='{.status.traffic.asOf}') < $now ]] || break
+    [[ $("$KUBECTL" -n shop get retrypolicy inventory -o jsonpath='{.status.traffic.asOf}') < $then ]] || break
     sleep 0.5
   done
-  "$KUBECTL" get retrypolicies -A
+  kill "$watching" && wait "$watching" 2>/dev/null || true # without a word of how it ended
 }
 
 step "a real cluster of three nodes on this machine (named $name)"
@@ -70,16 +71,16 @@ step "now a policy: kubectl apply -f config/demo/policy.yaml"
 cat config/demo/policy.yaml
 "$KUBECTL" apply -f config/demo/policy.yaml
 "$KUBECTL" -n shop wait --for=condition=Programmed --timeout=30s retrypolicy/inventory >/dev/null
-watch_calls 8
+watch_until_reported 6
 step "what has changed"
 echo "before: $before"
 echo "after:  $(success 5)"
 step "what the resource itself says: kubectl get retrypolicies -A"
-show_status
+"$KUBECTL" get retrypolicies -A
 step "the inventory goes down altogether: the circuit breaker opens and answers at once, the inventory is left in peace"
 upstream "/_mode?status=500"
-watch_calls 5
-show_status
+watch_until_reported 3
+"$KUBECTL" get retrypolicies -A
 step "the inventory is back: a probe finds out, and the breaker closes"
 upstream "/_mode"
 watch_calls 9

@@ -13,7 +13,7 @@ local_up() {
   "$tool" -name "$name" up -containerd "$2" "${IMAGES[@]}"
   [ "${RACE:-}" != 1 ] || "$tool" -name "$name" images -race "${RACE_IMAGES[@]}"
   KUBECONFIG=$("$tool" -name "$name" kubeconfig)
-  KUBECTL=$("$tool" binaries 2>/dev/null)/kubectl
+  KUBECTL=$("$tool" assets 2>/dev/null)/kubectl # which leaves alone what this cluster does without
   export KUBECONFIG KUBECTL
 }
 

@@ -55,7 +55,7 @@ func TestDiagramsNameTheCode(t *testing.T) {
 	}
 	named := 0
 	for _, section := range []string{"The path of a connection", "The path of a policy"} {
-		_, diagram, found := strings.Cut(read(t, "docs/architecture.md"), "\n## "+section+"\n\n```\n")
+		_, diagram, found := strings.Cut(read(t, "docs/architecture.md"), "\n## "+section+"\n\n```text\n")
 		diagram, _, ended := strings.Cut(diagram, "\n```\n")
 		if !found || !ended {
 			t.Fatalf("docs/architecture.md has no diagram under %q", section)

@@ -40,7 +40,8 @@ const usage = `usage: cluster [-name NAME] COMMAND
                           cluster is there
   binaries                build all programs of the nodes, print the directory of Kubernetes'
   tools                   install what the nodes need of the distribution's
-  assets                  build what envtest needs, print the directory (KUBEBUILDER_ASSETS)
+  assets                  build etcd and the programs of Kubernetes, print their directory, which can be
+                          KUBEBUILDER_ASSETS of envtest
 `
 
 func main() {
@@ -107,12 +108,12 @@ func dispatch(ctx context.Context, c *cluster.Cluster, command string, args []st
 		if _, err := build.EnsureContainerd(ctx, progress); err != nil {
 			return err
 		}
-		return printKubernetes(ctx, build.Kubernetes(), progress)
+		return printKubernetes(ctx, progress)
 	case "tools":
 		_, err := nodetools.Ensure(ctx, progress)
 		return err
 	case "assets":
-		return printKubernetes(ctx, build.Assets(), progress)
+		return printKubernetes(ctx, progress)
 	default:
 		return fmt.Errorf("unknown command %q\n%s", command, usage)
 	}
@@ -172,8 +173,8 @@ func images(ctx context.Context, c *cluster.Cluster, args []string, progress bui
 	return err
 }
 
-func printKubernetes(ctx context.Context, programs []string, progress build.Progress) error {
-	dir, err := build.EnsureKubernetes(ctx, programs, progress)
+func printKubernetes(ctx context.Context, progress build.Progress) error {
+	dir, err := build.EnsureKubernetes(ctx, progress)
 	if err != nil {
 		return err
 	}

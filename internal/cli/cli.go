@@ -58,6 +58,8 @@ what became of calls. It takes all of kubectl's flags, and has no rights but tho
 		SilenceUsage:  true,
 		Args:          kube.NoArguments,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) { env.Until(cmd.Context()) },
 	}
 	cmd.SetIn(env.In)
 	cmd.SetOut(env.Out)

@@ -1,9 +1,14 @@
 package cli
 
 import (
+	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
@@ -72,5 +77,38 @@ func TestHelpSaysHowTheProgramWasCalled(t *testing.T) {
 				t.Errorf("%s %s --help prints\n%s", program, of.Name(), text)
 			}
 		}
+	}
+}
+
+// Ctrl-C ends every command that waits for an API server, which does not answer here, also where a library asks it without a context.
+func TestCommandsEndThoughTheAPIServerSaysNothing(t *testing.T) {
+	for _, args := range []string{
+		"breakers", "breakers history", "breakers open payments -n shop --for 10m", "dashboard --no-open", "describe payments", "diff -f testdata/change.yaml", "doctor", "endpoints",
+		"explain a b:80", "import", "status", "status --watch", "suggest checkout", "support-bundle --file -", "tap", "top", "trace", "version",
+	} {
+		t.Run(args, func(t *testing.T) {
+			ctx, end := context.WithCancel(t.Context())
+			server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				end()
+				<-r.Context().Done()
+			}))
+			defer server.Close()
+			t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+			cmd := New(genericiooptions.NewTestIOStreamsDiscard())
+			cmd.SetArgs(append([]string{"--server", server.URL, "--request-timeout", "1h"}, strings.Fields(args)...))
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.ExecuteContext(ctx) }()
+			limit := time.NewTimer(time.Minute)
+			defer limit.Stop()
+			select {
+			case <-ended:
+				if ctx.Err() == nil {
+					t.Error("it has asked the API server nothing")
+				}
+			case <-limit.C:
+				server.CloseClientConnections()
+				t.Error("it goes on")
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
@@ -24,10 +26,11 @@ import (
 	"fairlead.dev/fairlead/internal/policy"
 )
 
-// addressIndex is the cache's index of Services by their cluster IPs.
-const addressIndex = "clusterIP"
+// addressIndex is the cache's index of Services by their cluster IPs, and of EndpointSlices of headless Services, which have none, by the addresses of their
+// endpoints.
+const addressIndex = "address"
 
-// indexService returns the addresses of a Service.
+// indexService returns the cluster IPs of a Service.
 func indexService(obj client.Object) []string {
 	var all []string
 	for _, ip := range obj.(*corev1.Service).Spec.ClusterIPs {
@@ -38,15 +41,43 @@ func indexService(obj client.Object) []string {
 	return all
 }
 
-// ServiceAt returns the Service that has a cluster IP, as namespace/name:port; empty: none has.
+// indexHeadless returns the addresses of an EndpointSlice of a headless Service, which Kubernetes labels so.
+func indexHeadless(obj client.Object) []string {
+	s := obj.(*discoveryv1.EndpointSlice)
+	if _, headless := s.Labels[corev1.IsHeadlessService]; !headless {
+		return nil
+	}
+	var all []string
+	for i := range s.Endpoints {
+		all = append(all, s.Endpoints[i].Addresses...)
+	}
+	return all
+}
+
+// ServiceAt returns the Service that has a cluster IP, or else the headless one that a pod with the address is of, the first by name, as namespace/name:port; empty:
+// there is none.
 func (c *clusterLookup) ServiceAt(a netip.AddrPort) string {
-	var list corev1.ServiceList
+	at := client.MatchingFields{addressIndex: a.Addr().String()}
+	var services corev1.ServiceList
+	var headless discoveryv1.EndpointSliceList
 	// The cache is in memory and has synced: an error here means that the process is ending.
-	err := c.reader.List(context.Background(), &list, client.MatchingFields{addressIndex: a.Addr().String()})
-	if err != nil || len(list.Items) == 0 {
+	if err := errors.Join(c.reader.List(context.Background(), &services, at), c.reader.List(context.Background(), &headless, at)); err != nil {
 		return ""
 	}
-	return list.Items[0].Namespace + "/" + list.Items[0].Name + ":" + strconv.Itoa(int(a.Port()))
+	var names []string
+	if len(services.Items) > 0 {
+		names = []string{services.Items[0].Namespace + "/" + services.Items[0].Name}
+	}
+	for i := range headless.Items {
+		names = append(names, headless.Items[i].Namespace+"/"+headless.Items[i].Labels[discoveryv1.LabelServiceName])
+	}
+	switch {
+	case len(names) == 0:
+		return ""
+	case len(services.Items) == 0:
+		slices.Sort(names)
+	}
+	return names[0] + ":" + strconv.Itoa(int(a.Port()))
 }
 
 // HasBreaker reports whether the status of a policy shows circuit breakers.
@@ -107,7 +138,9 @@ func (p *liveParts) storeOptions(notify func(profiles []string), acknowledged pr
 
 // addLive adds the live API, on every replica: those that do not lead say so.
 func (m *Manager) addLive(p *liveParts, store *distribute.Store, lookup *clusterLookup) error {
-	if err := m.manager.GetFieldIndexer().IndexField(context.Background(), &corev1.Service{}, addressIndex, indexService); err != nil {
+	indexer := m.manager.GetFieldIndexer()
+	if err := errors.Join(indexer.IndexField(context.Background(), &corev1.Service{}, addressIndex, indexService),
+		indexer.IndexField(context.Background(), &discoveryv1.EndpointSlice{}, addressIndex, indexHeadless)); err != nil {
 		return fmt.Errorf("index Services by address: %w", err)
 	}
 	if p.inventory != nil && m.opts.InventoryMetrics {
@@ -147,7 +180,7 @@ func (r recordingChanges) Eventf(regarding, related runtime.Object, kind, reason
 type flowMetrics struct{ of *inventory.Store }
 
 var (
-	flowLabels = []string{"caller_namespace", "caller_workload", "destination", "protocol", "policy"}
+	flowLabels = []string{"caller_namespace", "caller_workload", "destination", "protocol", "policy", "target"}
 	flowCalls  = prometheus.NewDesc("fairlead_inventory_calls_total", "Calls of a workload to a destination, while they are kept apart.", flowLabels, nil)
 	flowFailed = prometheus.NewDesc("fairlead_inventory_failed_calls_total", "Those that did not end well.", flowLabels, nil)
 	flowAgain  = prometheus.NewDesc("fairlead_inventory_retries_total", "Retries of them.", flowLabels, nil)
@@ -160,21 +193,13 @@ func (flowMetrics) Describe(to chan<- *prometheus.Desc) {
 	to <- flowAgain
 }
 
-// Collect implements prometheus.Collector. What two policies or two destinations of one policy have in common is one series.
+// Collect implements prometheus.Collector. Flows are not added up: one that ends would take its calls from what others have, and a counter that falls is
+// one that began anew, all of whose calls count once more.
 func (m *flowMetrics) Collect(to chan<- prometheus.Metric) {
-	type key struct {
-		caller                   policy.Caller
-		destination, proto, from string
-	}
-	sums := map[key]policy.FlowCounts{}
 	m.of.Totals(func(f policy.Flow) {
-		k := key{f.Caller, f.Destination, f.Protocol.String(), f.Policy.String()}
-		sums[k] = sums[k].Plus(f.Counts)
+		labels := []string{f.Caller.Namespace, f.Caller.Workload, f.Destination, f.Protocol.String(), f.Policy.String(), f.Target}
+		to <- prometheus.MustNewConstMetric(flowCalls, prometheus.CounterValue, float64(f.Counts.Calls), labels...)
+		to <- prometheus.MustNewConstMetric(flowFailed, prometheus.CounterValue, float64(f.Counts.Calls-f.Counts.Successes), labels...)
+		to <- prometheus.MustNewConstMetric(flowAgain, prometheus.CounterValue, float64(f.Counts.Retries), labels...)
 	})
-	for k, n := range sums {
-		labels := []string{k.caller.Namespace, k.caller.Workload, k.destination, k.proto, k.from}
-		to <- prometheus.MustNewConstMetric(flowCalls, prometheus.CounterValue, float64(n.Calls), labels...)
-		to <- prometheus.MustNewConstMetric(flowFailed, prometheus.CounterValue, float64(n.Calls-n.Successes), labels...)
-		to <- prometheus.MustNewConstMetric(flowAgain, prometheus.CounterValue, float64(n.Retries), labels...)
-	}
 }

@@ -77,6 +77,41 @@ func TestDestinationOfAService(t *testing.T) {
 	}
 }
 
+// The inventory names the Service of an address that was called: that has it as its cluster IP, or, being headless, has a pod there. Pods of other Services are
+// called by themselves.
+func TestServiceOfAnAddress(t *testing.T) {
+	yes := true
+	of := func(name, service string, headless bool, addresses ...string) *discoveryv1.EndpointSlice {
+		s := slice(name, service, discoveryv1.AddressTypeIPv4, 5432)
+		if headless {
+			s.Labels[corev1.IsHeadlessService] = ""
+		}
+		for _, a := range addresses {
+			s.Endpoints = append(s.Endpoints, endpoint(a, &yes))
+		}
+		kept, err := trimSlice(s) // as the cache has it
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kept.(*discoveryv1.EndpointSlice)
+	}
+	reader := fake.NewClientBuilder().WithObjects(
+		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api"}, Spec: corev1.ServiceSpec{ClusterIPs: []string{"10.0.0.1", "fd00::1"}}},
+		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db"}, Spec: corev1.ServiceSpec{ClusterIPs: []string{corev1.ClusterIPNone}}},
+		of("api-1", "api", false, "10.1.0.1"), of("db-1", "db", true, "10.1.0.2", "10.1.0.3"), of("z-1", "z", true, "10.1.0.3"), of("all-1", "all", true, "10.1.0.3"),
+	).WithIndex(&corev1.Service{}, addressIndex, indexService).WithIndex(&discoveryv1.EndpointSlice{}, addressIndex, indexHeadless).Build()
+	c := &clusterLookup{reader: reader, domain: "cluster.local"}
+	for address, want := range map[string]string{
+		"10.0.0.1:80": "shop/api:80", "[fd00::1]:81": "shop/api:81", "10.1.0.1:8080": "", "192.0.2.1:80": "",
+		"10.1.0.2:5432": "shop/db:5432",
+		"10.1.0.3:5432": "shop/all:5432", // of three, the first
+	} {
+		if got := c.ServiceAt(netip.MustParseAddrPort(address)); got != want {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+}
+
 func TestWhetherAPolicyHasBreakers(t *testing.T) {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -18,6 +17,7 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -79,8 +79,8 @@ type Options struct {
 	// ClusterDomain is the domain of Services' names, cluster.local if empty.
 	ClusterDomain string
 	Logger        *slog.Logger
-	// Metrics is where the manager's own metrics are registered.
-	Metrics prometheus.Registerer
+	// Metrics is where the manager's own metrics are registered, and what is served with them.
+	Metrics metrics.RegistererGatherer
 }
 
 // Manager is the controller with all it needs. New makes it, Run runs it.
@@ -106,7 +106,7 @@ func New(opts Options) (*Manager, error) {
 		Scheme:                        scheme,
 		Logger:                        logr.FromSlogHandler(opts.Logger.Handler()),
 		Cache:                         cacheOptions(),
-		Metrics:                       server.Options{BindAddress: opts.MetricsAddress},
+		Metrics:                       server.Options{BindAddress: "0"}, // addMetrics serves them, with bounds
 		HealthProbeBindAddress:        opts.HealthAddress,
 		PprofBindAddress:              opts.ProfilingAddress,
 		LeaderElection:                opts.LeaderElect,
@@ -144,7 +144,7 @@ func (m *Manager) setup() error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(m.addServer(store), m.addLive(parts, store, lookup)); err != nil {
+	if err := errors.Join(m.addServer(store), m.addMetrics(), m.addLive(parts, store, lookup)); err != nil {
 		return err
 	}
 	compiler := newCompiler(idx, store, enqueue, m.opts.Logger)

@@ -1,14 +1,34 @@
 package controller
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/controller/status"
+	"fairlead.dev/fairlead/internal/liveapi"
 )
+
+// addMetrics serves metrics on every replica, bounded as an agent's are: controller-runtime's own server has whoever reaches the port keep any number of pages for as
+// long as it likes.
+func (m *Manager) addMetrics() error {
+	if m.opts.MetricsAddress == "0" {
+		return nil
+	}
+	pages := metricsPages(m.opts.Metrics)
+	return m.manager.Add(onEveryReplica{func(ctx context.Context) error { return liveapi.Serve(ctx, "metrics", m.opts.MetricsAddress, pages) }})
+}
+
+func metricsPages(of prometheus.Gatherer) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", liveapi.ForAnybody(promhttp.HandlerFor(of, promhttp.HandlerOpts{}).ServeHTTP))
+	return mux
+}
 
 // ackDurations returns the histogram of the time that agents take to acknowledge what is published.
 func ackDurations() prometheus.Histogram {

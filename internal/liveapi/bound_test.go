@@ -38,44 +38,52 @@ func (l arriving) come(from string) net.Conn {
 	return there
 }
 
+func (l arriving) accepted(t *testing.T, b *bounded, from string) (accepted, there net.Conn) {
+	t.Helper()
+	there = l.come(from)
+	accepted, err := b.Accept()
+	if err != nil || accepted.RemoteAddr().String() != net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from)).String() {
+		t.Fatalf("accepted is %v, not %s: %v", accepted, from, err)
+	}
+	return accepted, there
+}
+
+// ended reports whether the other side has closed a connection.
+func ended(c net.Conn) bool {
+	_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := c.Read(make([]byte, 1))
+	return err == io.EOF
+}
+
 func TestConnectionsFromElsewhereAreBounded(t *testing.T) {
-	l := make(arriving, 2*maxConnections)
+	l := make(arriving, 1)
 	b := newBounded(l)
-	accept := func() net.Conn {
-		t.Helper()
-		c, err := b.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
+	var open, others []net.Conn
+	for i := range maxConnectionsOfOne {
+		here, there := l.accepted(t, b, fmt.Sprintf("10.0.0.1:%d", 1000+i))
+		open, others = append(open, here), append(others, there)
 	}
-	var open []net.Conn
-	for i := range maxOfOne {
-		l.come(fmt.Sprintf("10.0.0.1:%d", 1000+i))
-		open = append(open, accept())
+	// One more of the same takes the place of its oldest: who keeps connections leaves none for nobody, not even where addresses are translated to one.
+	l.accepted(t, b, "[::ffff:10.0.0.1]:9")
+	if !ended(others[0]) || ended(others[1]) || b.room.in != maxConnectionsOfOne {
+		t.Errorf("the oldest has ended: %v, the next: %v; there are %d", ended(others[0]), ended(others[1]), b.room.in)
 	}
-	// One more of the same is closed, and keeps nobody from being accepted who comes after it.
-	closed := l.come("[::ffff:10.0.0.1]:9")
-	l.come("10.0.0.2:1")
-	if c := accept(); c.RemoteAddr().String() != "10.0.0.2:1" {
-		t.Errorf("accepted is %s", c.RemoteAddr())
-	}
-	if _, err := closed.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("one too many reads %v", err)
-	}
-	// One that ends makes room, once.
+	// One that ends makes room, once, and one that has made room makes no more.
 	for range 2 {
 		_ = open[0].Close()
+		_ = open[1].Close()
 	}
-	l.come("10.0.0.1:2000")
-	accept()
-	for i := maxOfOne + 1; i < maxConnections; i++ {
-		l.come(fmt.Sprintf("10.1.%d.%d:1", i/256, i%256))
-		accept()
+	l.accepted(t, b, "10.0.0.1:2000")
+	if ended(others[2]) || b.room.in != maxConnectionsOfOne {
+		t.Errorf("the oldest has ended: %v, though there was room; there are %d", ended(others[2]), b.room.in)
 	}
-	for _, own := range []string{"127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:2"} {
-		l.come(own)
-		accept()
+	for range 2 * maxConnections {
+		for _, own := range []string{"127.0.0.1:1", "[::1]:1"} {
+			l.accepted(t, b, own)
+		}
+	}
+	if b.room.in != maxConnectionsOfOne {
+		t.Errorf("there are %d, with those of the own pod", b.room.in)
 	}
 	close(l)
 	if _, err := b.Accept(); err == nil {
@@ -83,46 +91,41 @@ func TestConnectionsFromElsewhereAreBounded(t *testing.T) {
 	}
 }
 
-// Where all have what there is, a newcomer takes the place of one of an address that has more, the oldest first, and none where nobody has.
+// Where all have what there is, a newcomer takes the place of the oldest of those that have most.
 func TestAFewAddressesTakeNoRoomOfOthers(t *testing.T) {
-	l := make(arriving, 2*maxConnections)
+	const addresses = maxConnections / maxConnectionsOfOne
+	l := make(arriving, 1)
+	b := newBounded(l)
+	_, quiet := l.accepted(t, b, "10.9.9.8:1")
+	var others []net.Conn
+	for i := range maxConnections - 1 {
+		_, there := l.accepted(t, b, fmt.Sprintf("10.0.0.%d:%d", i%addresses, 1000+i))
+		others = append(others, there)
+	}
+	l.accepted(t, b, "10.9.9.9:1")
+	for i, c := range others {
+		if ended(c) != (i == 0) {
+			t.Errorf("connection %d has ended: %v", i, ended(c))
+		}
+	}
+	if ended(quiet) || b.room.in != maxConnections {
+		t.Errorf("that of an address with one has ended: %v; there are %d", ended(quiet), b.room.in)
+	}
+}
+
+// As many addresses as there is room keep nobody out either.
+func TestWhereNobodyHasMoreThanOneTheOldestMakesRoom(t *testing.T) {
+	l := make(arriving, 1)
 	b := newBounded(l)
 	var others []net.Conn
 	for i := range maxConnections {
-		others = append(others, l.come(fmt.Sprintf("10.0.0.%d:%d", i%(maxConnections/maxOfOne), 1000+i)))
-		if _, err := b.Accept(); err != nil {
-			t.Fatal(err)
-		}
+		_, there := l.accepted(t, b, fmt.Sprintf("10.1.%d.%d:1", i/256, i%256))
+		others = append(others, there)
 	}
-	l.come("10.9.9.9:1")
-	if c, err := b.Accept(); err != nil || c.RemoteAddr().String() != "10.9.9.9:1" {
-		t.Fatalf("accepted is %v, %v", c, err)
-	}
-	ended := 0
+	l.accepted(t, b, "10.9.9.9:2")
 	for i, c := range others {
-		_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
-		if _, err := c.Read(make([]byte, 1)); err == io.EOF {
-			if ended++; i >= maxConnections/maxOfOne {
-				t.Errorf("connection %d made room, which was no oldest one", i)
-			}
+		if ended(c) != (i == 0) {
+			t.Errorf("connection %d has ended: %v", i, ended(c))
 		}
-	}
-	if ended != 1 || b.all != maxConnections {
-		t.Errorf("%d made room; there are %d", ended, b.all)
-	}
-	alone := newBounded(l)
-	for i := range maxConnections {
-		l.come(fmt.Sprintf("10.1.%d.%d:1", i/256, i%256))
-		if _, err := alone.Accept(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	closed := l.come("10.9.9.9:2")
-	close(l)
-	if _, err := alone.Accept(); err == nil {
-		t.Error("one beyond all is accepted, though nobody has more than one")
-	}
-	if _, err := closed.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("one beyond all reads %v", err)
 	}
 }

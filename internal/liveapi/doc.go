@@ -4,5 +4,6 @@
 // left out says that there is nothing to say. Times are in RFC 3339, durations are seconds.
 //
 // Agents and manager serve it to their own pods alone (Within), where port-forwarding comes from: whoever reads it needs the right to
-// pods/portforward in fairlead's namespace. Nothing in it is a body, a header field's value or a query.
+// pods/portforward in fairlead's namespace. Nothing in it is a body, a header field's value or a query. Their ports
+// have health and metrics for anybody, too: Serve bounds the connections, ForAnybody the answers of a page.
 package liveapi

@@ -18,6 +18,10 @@ func Serve(ctx context.Context, what, address string, h http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("serve %s: %w", what, err)
 	}
+	return serve(ctx, l, h)
+}
+
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 30 * time.Second,
 		MaxHeaderBytes: 16 << 10,

@@ -2,6 +2,9 @@ package liveapi
 
 import "time"
 
+// LongestSeconds is from where on it is not measured how long a call takes: of longer ones latencies say this or little more.
+const LongestSeconds = 50
+
 // Inventory is who has called what.
 type Inventory struct {
 	// From and To are the time that it is about. It is short at first: the manager keeps what it has heard since it leads.
@@ -39,7 +42,7 @@ type Flow struct {
 	PerSecond float64 `json:"perSecond"`
 	Successes uint64  `json:"successes"`
 	Retries   uint64  `json:"retries"`
-	// P50Seconds and P99Seconds are the time to the head of the response, or to the connection, 12 % off at most.
+	// P50Seconds and P99Seconds are the time to the head of the response, or to the connection, 12 % off at most below LongestSeconds.
 	P50Seconds float64 `json:"p50Seconds,omitempty"`
 	P99Seconds float64 `json:"p99Seconds,omitempty"`
 	// Breaker is the state of the policy's breakers at the target now: open, half_open or closed, on whatever node. Left out where there are none.

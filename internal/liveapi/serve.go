@@ -12,7 +12,7 @@ import (
 // localhost.
 func Within(page http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if from, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !ownPod(from.Addr().Unmap()) {
+		if !ownPod(addressOf(r.RemoteAddr)) {
 			http.Error(w, "only for the process's own pod: use kubectl port-forward", http.StatusForbidden)
 			return
 		}

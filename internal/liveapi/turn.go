@@ -2,6 +2,7 @@ package liveapi
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"net/http"
 )
@@ -14,6 +15,7 @@ func InTurn(page http.HandlerFunc) http.HandlerFunc {
 		select {
 		case turn <- struct{}{}:
 		case <-r.Context().Done():
+			Refuse(w, http.StatusServiceUnavailable, errors.New("others were answered meanwhile: ask again"))
 			return
 		}
 		made := answer{header: http.Header{}, status: http.StatusOK}

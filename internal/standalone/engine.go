@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -44,14 +45,16 @@ type Engine struct {
 	meter   *telemetry.Meter
 	pages   http.Handler
 	figures *figures.Figures
+	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error) // the machine's, but in tests
 
+	further further
 	mu      sync.Mutex
 	inForce *policy.Snapshot // guarded by mu
 }
 
 // New makes an Engine, in which nothing runs before Run.
 func New(o Options) (*Engine, error) {
-	e := &Engine{options: o}
+	e := &Engine{options: o, lookup: net.DefaultResolver.LookupNetIP}
 	var err error
 	if o.AccessLog != nil {
 		name := func(string) (string, string) { return o.Namespace + "/command", "" }
@@ -62,7 +65,7 @@ func New(o Options) (*Engine, error) {
 	e.meter = telemetry.New(telemetry.Options{Logger: o.Log, AccessLog: e.log})
 	e.names = dns.New(dns.Options{Panicked: func(what any, stack []byte) { e.meter.Panicked("", what, stack) }})
 	e.table, err = routes.New(routes.Options{
-		Dialer: func(string) upstream.Dialer { return dialer{o.Services} }, Node: "local", Observer: e.meter, Names: e.names,
+		Dialer: func(string) upstream.Dialer { return dialer{o.Services, &e.further} }, Node: "local", Observer: e.meter, Names: e.names,
 	})
 	if err != nil {
 		return nil, err

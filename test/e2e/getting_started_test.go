@@ -5,30 +5,38 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"fairlead.dev/fairlead/test/pages"
 )
 
-// commands are those that docs/getting-started.md shows for a cluster with the demonstration's shop; what comes before makes such a cluster.
-var commands = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
+const gettingStarted = "docs/getting-started.md"
 
-// steps returns the commands of the page, section by section, for one shell: variables live on.
+// steps returns the commands of the page, block by block, for one shell: variables live on. What comes before makes a cluster with the demonstration's shop.
 func steps() (out []string) {
 	GinkgoHelper()
-	page, err := os.ReadFile("../../docs/getting-started.md")
+	all, err := pages.Read("../..")
 	Expect(err).NotTo(HaveOccurred())
-	for _, m := range commands.FindAllStringSubmatch(string(page), -1) {
-		out = append(out, m[1])
+	for _, b := range all {
+		if b.Page == gettingStarted {
+			b.Commands = slices.DeleteFunc(b.Commands, func(c string) bool { return pages.Find(b.Page, c) != nil })
+			out = append(out, b.Commands...)
+		}
 	}
 	return out
 }
 
-// reader is somebody who has kubectl and the plugin in a directory of the PATH.
-type reader struct{ bin string }
+// reader is somebody who has kubectl and the plugin in a directory of the PATH, and works in a directory.
+type reader struct {
+	bin, dir string
+	// environment is what the shell's has besides.
+	environment []string
+}
 
 func newReader(ctx context.Context) *reader {
 	GinkgoHelper()
@@ -42,15 +50,31 @@ func newReader(ctx context.Context) *reader {
 	build.Dir = "../.."
 	out, err := build.CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), string(out))
-	return &reader{bin}
+	return &reader{bin: bin, dir: "../.."}
 }
 
-// shell runs commands in the checkout. It ends with the first that fails.
+// leave has the reader work in a directory of its own, which has parts of the checkout, with a home and a kubeconfig of its own.
+func (r *reader) leave(parts ...string) {
+	GinkgoHelper()
+	r.dir = GinkgoT().TempDir()
+	for _, part := range parts {
+		from, err := filepath.Abs(filepath.Join("../..", part))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(os.Symlink(from, filepath.Join(r.dir, part))).To(Succeed())
+	}
+	config, err := os.ReadFile(os.Getenv("KUBECONFIG"))
+	Expect(err).NotTo(HaveOccurred())
+	own := filepath.Join(r.dir, "kubeconfig")
+	Expect(os.WriteFile(own, config, 0o600)).To(Succeed())
+	r.environment = []string{"HOME=" + r.dir, "KUBECONFIG=" + own}
+}
+
+// shell runs commands. It ends with the first that fails.
 func (r *reader) shell(ctx context.Context, script string) string {
 	GinkgoHelper()
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
-	cmd.Dir = "../.."
-	cmd.Env = append(os.Environ(), "PATH="+r.bin+":"+os.Getenv("PATH"))
+	cmd.Dir = r.dir
+	cmd.Env = append(append(os.Environ(), "PATH="+r.bin+":"+os.Getenv("PATH")), r.environment...)
 	out, err := cmd.CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), string(out))
 	return string(out)
@@ -72,7 +96,7 @@ kubectl -n shop rollout status deployment/checkout deployment/inventory --timeou
 	It("goes as the page says, command by command", func(ctx context.Context) {
 		all := steps()
 		Expect(len(all)).To(BeNumerically(">", 8), "the commands of docs/getting-started.md")
-		out := someone.shell(ctx, strings.Join(all, "echo\n"))
+		out := someone.shell(ctx, strings.Join(all, "\necho\n"))
 		GinkgoWriter.Println(out)
 		for _, part := range []string{
 			"service shop/inventory:80: governed", "retrypolicy.policy.fairlead.dev/inventory condition met", "In force for service shop/inventory:80",

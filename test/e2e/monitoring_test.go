@@ -145,7 +145,7 @@ var unusual = []string{
 	"fairlead_proxy_hedges_total", "fairlead_proxy_fallbacks_total", "fairlead_proxy_faults_injected_total", "fairlead_proxy_grpc_calls_total",
 	"fairlead_proxy_tls_failures_total", "fairlead_proxy_pod_handshakes_total", "fairlead_dry_run_decisions_total", "fairlead_limit_share",
 	"fairlead_attempt_timeout_seconds", "fairlead_proxy_tunnel_duration_seconds", "fairlead_endpoint_ejections_total", "fairlead_capture_older_connections",
-	"fairlead_tracing_spans_total",
+	"fairlead_tracing_spans_total", "fairlead_accesslog_exported_lines_total",
 }
 
 // isUnusual reports whether a query is about one of them.

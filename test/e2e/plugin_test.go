@@ -206,7 +206,7 @@ var _ = Describe("kubectl fairlead", Ordered, ContinueOnFailure, func() {
 			terminal.Await(env.namespace + "/plugin")
 			terminal.Type("q")
 			Expect(c.Wait()).To(Succeed())
-			Expect(terminal.Until("is as before", func(string) bool { return !terminal.Apart() })).NotTo(ContainSubstring("upstream"))
+			Expect(terminal.Until("is as before", func(_ string, apart bool) bool { return !apart })).NotTo(ContainSubstring("upstream"))
 		}
 		load()
 	}, NodeTimeout(2*time.Minute))

@@ -1,6 +1,7 @@
 package monitoring
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -55,6 +56,29 @@ func TestDashboardsAreWellFormed(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestSuccessIsShownWhereThereIsNone: agents have no series of good calls before the first of them, and that is when one looks.
+func TestSuccessIsShownWhereThereIsNone(t *testing.T) {
+	const of = `policy="shop/p", target="any"`
+	tests, n := "evaluation_interval: 1m\ntests:\n- interval: 15s\n  input_series:\n"+
+		"  - {series: 'fairlead_proxy_retry_decisions_total{"+of+", retry_decision=\"exhausted\"}', values: '0+15x40'}\n  promql_expr_test:\n", 0
+	for _, q := range Queries(t) {
+		if !strings.HasSuffix(q.Panel, ", Success") {
+			continue
+		}
+		labels := "{}"
+		if strings.Contains(q.Expr, "by (policy, target)") {
+			labels = "{" + of + "}"
+		}
+		tests += fmt.Sprintf("  - {expr: %q, eval_time: 9m, exp_samples: [{labels: '%s', value: 0}]}\n", q.Expr, labels)
+		n++
+	}
+	dir := t.TempDir()
+	check(t, os.WriteFile(filepath.Join(dir, "test.yaml"), []byte(tests), 0o600))
+	if out := promtool(t, dir, "test", "rules", "test.yaml"); n < 3 || !strings.Contains(out, "SUCCESS") {
+		t.Errorf("%d panels: %s", n, out)
 	}
 }
 

@@ -100,6 +100,39 @@ func TestEachAlertHasARunbook(t *testing.T) {
 	}
 }
 
+// lossRow is the row of a metric that counts what is lost, in docs/reference/metrics.md.
+var lossRow = regexp.MustCompile(`(?m)^\| ` + "`" + `(fairlead_[a-z_]+)` + "`" + ` \|.*\b(dropped|lost|not kept)\b`)
+
+// TestWhatIsLostIsSeen: of each metric that counts losses there is an alert, and a panel.
+func TestWhatIsLostIsSeen(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reference/metrics.md")
+	check(t, err)
+	var alerts, panels strings.Builder
+	all, _ := readRules(t)
+	for _, r := range all.all() {
+		if r.Alert != "" {
+			alerts.WriteString(r.Expr + "\n")
+		}
+	}
+	for _, b := range readBoards(t) {
+		for _, p := range b.Panels {
+			for _, q := range p.Targets {
+				panels.WriteString(q.Expr + "\n")
+			}
+		}
+	}
+	rows := lossRow.FindAllStringSubmatch(string(page), -1)
+	for _, row := range rows {
+		if !strings.Contains(alerts.String(), row[1]) || !strings.Contains(panels.String(), row[1]) {
+			t.Errorf("%s counts what is lost: an alert asks for it: %v; a panel: %v", row[1],
+				strings.Contains(alerts.String(), row[1]), strings.Contains(panels.String(), row[1]))
+		}
+	}
+	if len(rows) < 4 {
+		t.Errorf("%d metrics that count losses were found", len(rows))
+	}
+}
+
 // ours is a name of a series of ours in an expression: a metric, or what a rule records.
 var ours = regexp.MustCompile(`\b(?:[a-z_]+:)?fairlead_[a-z_]+(?::\w+)?`)
 

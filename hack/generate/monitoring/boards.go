@@ -98,6 +98,7 @@ func agentDashboard() *dashboard {
 	d.graph("Panics", "ops", "Connections that were closed because serving them failed by a mistake of the agent.", rate("fairlead_proxy_panics_total"))
 	d.row("What agents say")
 	d.graph("Lines of the access log", "ops", "", by("fairlead_accesslog_lines_total", "result", "{{result}}"))
+	d.graph("Lines of the access log to the collector", "ops", "Where agents export them.", by("fairlead_accesslog_exported_lines_total", "result", "{{result}}"))
 	d.graph("Spans", "ops", "", by("fairlead_tracing_spans_total", "result", "{{result}}"))
 	d.graph("Destinations shown together", "none", "Destinations of policies that have no series of their own, because the agent would have too many.", each("fairlead_metrics_overflow_targets"))
 	d.graph("Scrapes", "s", "How long scraping an agent takes.", query{expr: "scrape_duration_seconds" + of + " and on (instance) fairlead_proxy_connections", legend: "{{instance}}"})

@@ -12,7 +12,10 @@ func success(of, by string) string {
 	if of != "" {
 		good, all = of+", "+good, "{"+of+"}"
 	}
-	return fmt.Sprintf("sum%[1]s (rate(fairlead_proxy_retry_decisions_total{%[2]s}[$__rate_interval])) / sum%[1]s (rate(fairlead_proxy_retry_decisions_total%[3]s[$__rate_interval]))", by, good, all)
+	rate := func(selector string) string {
+		return "sum" + by + " (rate(fairlead_proxy_retry_decisions_total" + selector + "[$__rate_interval]))"
+	}
+	return shareOf(rate("{"+good+"}"), rate(all))
 }
 
 // durations are quantiles of a histogram.

@@ -94,6 +94,12 @@ func agentAlerts() []rule {
 			"An agent has too many series.", node+" shows destinations of policies together, as overflow: {{ $value }}."),
 		alert("FairleadSpansLost", info, "15m", `sum without (result) (rate(fairlead_tracing_spans_total{result=~"dropped|failed"}[10m])) > 0`,
 			"Spans are lost.", node+" loses spans of traced calls: {{ $value | humanize }} per second."),
+		alert("FairleadLogLinesLost", info, "15m", `sum without (result) (rate(fairlead_accesslog_lines_total{result="dropped"}[10m])) > 0`,
+			"Lines of the access log are lost.", node+" writes not all lines of its access log: {{ $value | humanize }} per second are dropped."),
+		alert("FairleadExportedLinesLost", info, "15m", `sum without (result) (rate(fairlead_accesslog_exported_lines_total{result=~"dropped|failed"}[10m])) > 0`,
+			"Lines of the access log do not reach the collector.", node+" loses lines of the access log that are to go to the collector: {{ $value | humanize }} per second."),
+		alert("FairleadBodiesNotKept", info, "15m", "rate(fairlead_replay_capped_total[10m]) > 0",
+			"Calls lose their retries for want of memory.", node+" has no memory left for request bodies, and does not retry the calls whose bodies it does not keep: {{ $value | humanize }} per second."),
 	}
 }
 

@@ -191,22 +191,23 @@ func (m *requestMatch) matchesCall(path []byte) bool {
 	return (m.service == "" || string(path[1:last]) == m.service) && (m.method == "" || string(path[last+1:]) == m.method)
 }
 
-// PathOf returns the path of a request target: without query, and without scheme and authority of an absolute form.
+// PathOf returns the path of a request target: without query and fragment, and without scheme and authority of an absolute form.
 func PathOf(target []byte) []byte {
-	if len(target) > 0 && target[0] != '/' {
-		if i := bytes.Index(target, []byte("://")); i >= 0 {
-			target = target[i+3:]
-			slash := bytes.IndexAny(target, "/?#")
-			if slash < 0 || target[slash] != '/' {
-				return root
-			}
-			target = target[slash:]
-		}
-	}
 	if i := bytes.IndexAny(target, "?#"); i >= 0 {
-		return target[:i]
+		target = target[:i]
 	}
-	return target
+	if len(target) == 0 || target[0] == '/' {
+		return target
+	}
+	i := bytes.Index(target, []byte("://"))
+	if i < 0 {
+		return target
+	}
+	target = target[i+3:]
+	if i = bytes.IndexByte(target, '/'); i < 0 {
+		return root
+	}
+	return target[i:]
 }
 
 var root = []byte("/")

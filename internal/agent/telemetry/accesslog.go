@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -149,8 +148,8 @@ func (l *AccessLog) begin() *line {
 
 func (l *AccessLog) end(n *line, method, host, path []byte) {
 	n.method = appendCut(n.method[:0], method, maxMethod)
-	n.host = appendCut(n.host[:0], host, maxHost)
-	n.path = appendCut(n.path[:0], withoutQuery(path), maxPath)
+	n.host = appendCut(n.host[:0], routes.ShownHost(host), maxHost)
+	n.path = appendCut(n.path[:0], routes.ShownPath(path), maxPath)
 	select {
 	case l.queue <- n:
 	default:
@@ -353,10 +352,3 @@ func kindName(k call.Kind) string {
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 6, 64) }
 
 func appendCut(to, b []byte, most int) []byte { return append(to, b[:min(len(b), most)]...) }
-
-func withoutQuery(path []byte) []byte {
-	if i := bytes.IndexByte(path, '?'); i >= 0 {
-		return path[:i]
-	}
-	return path
-}

@@ -78,7 +78,7 @@ func TestAccessLogLine(t *testing.T) {
 			{Kind: call.OK, Status: 503, Start: call.Retry, Peer: netip.MustParseAddrPort("10.0.1.2:80")},
 			{Kind: call.Reset, Start: call.Retry, Reused: true, Peer: netip.MustParseAddrPort("10.0.1.3:80"), Detail: routes.DetailReset},
 		},
-		Method: []byte("GET"), Host: []byte("inventory"), Path: []byte("/items?token=secret"),
+		Method: []byte("GET"), Host: []byte("inventory"), Path: []byte("/items#token=secret"),
 	})
 	want := map[string]any{
 		"level": "INFO", "msg": "call", "policy": "shop/payments", "target": inventory, "pod": "shop/checkout", "workload": "Deployment/checkout",
@@ -152,7 +152,7 @@ func TestAccessLogOfRefusedRequests(t *testing.T) {
 	got := linesOf(t, AccessLogOptions{}, func(m *Meter) {
 		m.Malformed(drive.Refused{
 			Pod: "uid-1", Original: netip.MustParseAddrPort("10.0.0.1:80"), Status: 400, Reason: "malformed chunk size",
-			Method: []byte("PUT"), Host: []byte("a"), Path: []byte("/x?secret"),
+			Method: []byte("PUT"), Host: []byte("me:secret@a"), Path: []byte("http://me:secret@a/x?secret"),
 		})
 	})
 	checkLine(t, got, map[string]any{

@@ -44,7 +44,7 @@ func Handler(o HandlerOptions) (http.Handler, error) {
 		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 2, EnableOpenMetrics: true}))
+	mux.HandleFunc("GET /metrics", liveapi.ForAnybody(promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP))
 	mux.Handle("GET /healthz", check(o.Live))
 	mux.Handle("GET /readyz", check(o.Ready))
 	if o.Config != nil {

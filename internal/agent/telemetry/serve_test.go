@@ -2,11 +2,13 @@ package telemetry
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -145,4 +147,45 @@ func TestConfigIsShownToOneReaderAtATime(t *testing.T) {
 	if code := get(); code != 200 {
 		t.Errorf("the next reader gets %d", code)
 	}
+}
+
+// stalled is a reader that takes nothing until it is let go.
+type stalled struct {
+	*httptest.ResponseRecorder
+	writing chan<- struct{}
+	release <-chan struct{}
+}
+
+func (s stalled) Write(b []byte) (int, error) {
+	s.writing <- struct{}{}
+	<-s.release
+	return s.ResponseRecorder.Write(b)
+}
+
+// Whoever reaches the port can ask for metrics and not read them; Prometheus gets them all the same.
+func TestSlowReadersDoNotKeepMetricsFromOthers(t *testing.T) {
+	h, err := Handler(HandlerOptions{Meter: testMeter()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(w http.ResponseWriter, from string) {
+		r := httptest.NewRequest("GET", "/metrics", nil)
+		r.RemoteAddr = from
+		h.ServeHTTP(w, r)
+	}
+	writing, release := make(chan struct{}), make(chan struct{})
+	var readers sync.WaitGroup
+	for i := range 20 {
+		readers.Go(func() {
+			get(stalled{httptest.NewRecorder(), writing, release}, fmt.Sprintf("10.0.0.%d:40000", i/3))
+		})
+		<-writing
+	}
+	w := httptest.NewRecorder()
+	get(w, "10.9.9.9:40000")
+	if w.Code != 200 || !strings.Contains(w.Body.String(), "go_goroutines") {
+		t.Errorf("while others read nothing: %d %s", w.Code, w.Body)
+	}
+	close(release)
+	readers.Wait()
 }

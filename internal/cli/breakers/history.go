@@ -3,6 +3,7 @@ package breakers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -42,7 +43,11 @@ func newHistory(env *kube.Env, reach ask.Reach) *cobra.Command {
 		Use:   "history [POLICY]",
 		Short: "List when circuit breakers opened and closed of late",
 		Long: `Lists when the circuit breakers of each destination opened, the first on any node, and closed, the last, and when they were kept open or closed by
+<<<<<<< HEAD
 annotation: the latest first. One that was open is gone when an edit removes it, or with its pods or its agent. The manager keeps the last 4096 changes of all kinds, since it leads.`,
+=======
+annotation: the latest first. The manager keeps the last 4096 changes of policies and their breakers, since it leads.`,
+>>>>>>> main
 		Example: "  kubectl fairlead breakers history -A\n  kubectl fairlead breakers history payments -n shop --since 24h\n  kubectl fairlead breakers history -A --destination billing/payments --watch",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -84,23 +89,19 @@ func (h *history) collect(ctx context.Context, env *kube.Env, c client.Reader, a
 	if err != nil {
 		return nil, err
 	}
-	q := url.Values{"since": {h.since.String()}, "limit": {"4096"}}
-	if h.policy != "" {
-		q.Set("policy", h.policy)
-	}
-	var got liveapi.List[liveapi.Change]
-	if err := a.Manager(ctx, liveapi.ChangesPath, q, &got); err != nil {
+	items, err := h.ask(ctx, a)
+	if err != nil {
 		return nil, err
 	}
-	got.Items = slices.DeleteFunc(got.Items, func(c liveapi.Change) bool {
+	items = slices.DeleteFunc(items, func(c liveapi.Change) bool {
 		return words[c.Kind] == "" || !wanted(c.Policy) || !strings.Contains(c.Target, h.destination)
 	})
-	found := &kube.Found{Value: map[string]any{"changes": got.Items}, Table: output.Table{
+	found := &kube.Found{Value: map[string]any{"changes": items}, Table: output.Table{
 		Columns: output.Columns("POLICY", "DESTINATION", "CHANGE", "TIME", "~AGO", "AFTER", "+NOTE"), None: "No circuit breaker has opened or closed in " + h.since.String() + ", or since the manager leads.",
 	}}
-	after := lasted(got.Items)
-	for i := range got.Items {
-		c := &got.Items[i]
+	after := lasted(items)
+	for i := range items {
+		c := &items[i]
 		at := c.At.UTC().Format(time.RFC3339)
 		found.Rows = append(found.Rows, output.Row{
 			Name: kube.ResourceOf(c.Policy), Key: strings.Join([]string{c.At.Format(time.RFC3339Nano), c.Policy, c.Target, c.Kind}, "\x00"),
@@ -110,7 +111,28 @@ func (h *history) collect(ctx context.Context, env *kube.Env, c client.Reader, a
 	return found, nil
 }
 
+<<<<<<< HEAD
 // lasted says of each breaker that has closed or is gone for how long it was open, as far as it opened among the changes, of which the latest come first.
+=======
+// ask returns the changes of each kind, the latest first. There may be more of other kinds than one answer has.
+func (h *history) ask(ctx context.Context, a *ask.Asker) (all []liveapi.Change, err error) {
+	for _, kind := range slices.Sorted(maps.Keys(words)) {
+		q := url.Values{"since": {h.since.String()}, "limit": {"4096"}, "kind": {kind}}
+		if h.policy != "" {
+			q.Set("policy", h.policy)
+		}
+		var got liveapi.List[liveapi.Change]
+		if err := a.Manager(ctx, liveapi.ChangesPath, q, &got); err != nil {
+			return nil, err
+		}
+		all = append(all, got.Items...)
+	}
+	slices.SortStableFunc(all, func(a, b liveapi.Change) int { return b.At.Compare(a.At) })
+	return all, nil
+}
+
+// lasted says of each breaker that has closed for how long it was open, as far as it opened among the changes, of which the latest come first.
+>>>>>>> main
 func lasted(changes []liveapi.Change) []string {
 	out, since := make([]string, len(changes)), map[string]time.Time{}
 	for i, c := range slices.Backward(changes) {

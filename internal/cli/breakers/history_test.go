@@ -2,6 +2,7 @@ package breakers
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,13 +51,15 @@ func TestWhenBreakersOpened(t *testing.T) {
 					http.NotFound(w, r)
 					return
 				}
+				kind := r.URL.Query().Get("kind")
+				all.Items = slices.DeleteFunc(all.Items, func(c liveapi.Change) bool { return kind != "" && c.Kind != kind })
 				liveapi.Answer(w, all)
 			}))
 			if err := clitest.Run(t, c.Env, newCommand(c.Env, c.Reach), append([]string{"history"}, args...)...); err != nil {
 				c.Out.WriteString("error: " + err.Error() + "\n")
 			}
 			clitest.Golden(t, name, c.Out.String()+c.Err.String())
-			if name == "history-policy" && !strings.HasSuffix(c.Asked[0], "?limit=4096&policy=shop%2Fpayments&since=24h0m0s") {
+			if name == "history-policy" && !strings.HasSuffix(c.Asked[0], "?kind=BreakerClosed&limit=4096&policy=shop%2Fpayments&since=24h0m0s") {
 				t.Errorf("asked %v", c.Asked)
 			}
 		})

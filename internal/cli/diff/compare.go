@@ -1,10 +1,14 @@
 package diff
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"fairlead.dev/fairlead/internal/cli/effective"
 	"fairlead.dev/fairlead/internal/cli/output"
@@ -22,6 +26,7 @@ const (
 type part struct {
 	destination, rule string
 	fields            []effective.Field
+	settings          *policy.Settings
 }
 
 // partsOf lists what is in force for a pod, destination by destination.
@@ -36,11 +41,11 @@ func partsOf(f *effective.InForce) []part {
 		if b.Mode == policy.ModeDryRun {
 			name += " (dry run)"
 		}
-		out = append(out, part{name, "", append(f.Fields(b, nil), targetFields(b)...)})
+		out = append(out, part{name, "", append(f.Fields(b, nil), targetFields(b)...), &b.Base})
 		for j := range b.Rules {
 			r := &b.Rules[j]
 			fields := append(f.Fields(b, r), effective.Field{Path: "match", Value: fmt.Sprintf("%+v", r.Match), Source: "rule"})
-			out = append(out, part{name, r.Name, fields})
+			out = append(out, part{name, r.Name, fields, &r.Settings})
 		}
 	}
 	return out
@@ -48,18 +53,29 @@ func partsOf(f *effective.InForce) []part {
 
 // targetFields are what a binding says of its destination besides settings.
 func targetFields(b *policy.Binding) []effective.Field {
-	via := "none"
+	t, via, forced := &b.To.TLS, "", ""
 	if b.To.Via.Host != "" {
 		via = fmt.Sprintf("%s:%d", b.To.Via.Host, b.To.Via.Port)
 	}
-	out := []effective.Field{
-		{Path: "to.protocol", Value: b.To.Protocol.String()}, {Path: "to.tls.mode", Value: b.To.TLS.Mode.String()}, {Path: "to.via", Value: via},
+	if f := b.ForcedBreaker; f.Set() {
+		forced = fmt.Sprintf("%s until %s", map[bool]string{true: "open", false: "closed"}[f.Open], f.End().Format(time.RFC3339))
 	}
+	out := []effective.Field{
+		{Path: "to.protocol", Value: b.To.Protocol.String()}, {Path: "to.tls.mode", Value: t.Mode.String()},
+		{Path: "to.tls.port", Value: orNone(strings.TrimPrefix(strconv.Itoa(int(t.Port)), "0"))}, {Path: "to.tls.sni", Value: orNone(t.ServerName)},
+		{Path: "to.tls.caBundleRef", Value: orNone(t.Roots)}, {Path: "to.tls.clientCertificateRef", Value: orNone(t.Certificate)},
+		{Path: "to.tls.passthroughAfter", Value: strconv.Itoa(t.PassAfter)},
+		{Path: "to.cidr.except", Value: orNone(strings.Trim(fmt.Sprint(b.To.Except), "[]"))}, {Path: "to.via", Value: orNone(via)}, {Path: "to.via.credentialsRef", Value: orNone(b.To.Via.Credentials)},
+		{Path: "annotation of its circuit breaker", Value: orNone(forced)},
+	}
+	out[len(out)-1].Default = forced == ""
 	for i := range out {
 		out[i].Source = b.Policy.Kind.String() + " " + b.Policy.String()
 	}
 	return out
 }
+
+func orNone(s string) string { return cmp.Or(s, "none") }
 
 // comparePod returns what changes for a pod.
 func comparePod(was, will *effective.InForce) (out []Change) {
@@ -74,9 +90,10 @@ func comparePod(was, will *effective.InForce) (out []Change) {
 			out = append(out, Change{Destination: p.destination, Rule: p.rule, What: governed, Fields: set(p.fields)})
 			continue
 		}
-		fields := compareFields(before[i].fields, p.fields)
+		fields := append(compareFields(before[i].fields, p.fields), compareContent(&before[i], &p)...)
 		if p.rule == "" {
-			ofAll = fields
+			ofAll = slices.Clone(fields)
+			fields = append(fields, reordered(before, after, p.destination)...)
 		} else { // of a rule, what differs from what changes for all calls
 			fields = slices.DeleteFunc(fields, func(f Field) bool { return slices.Contains(ofAll, f) })
 		}
@@ -90,6 +107,24 @@ func comparePod(was, will *effective.InForce) (out []Change) {
 		}
 	}
 	return out
+}
+
+// reordered shows the rules that there are before and after if they come in another order: the first that fits counts.
+func reordered(before, after []part, destination string) []Field {
+	names := func(list, others []part) (out []string) {
+		for _, p := range list {
+			if p.destination == destination && p.rule != "" &&
+				slices.ContainsFunc(others, func(o part) bool { return o.destination == destination && o.rule == p.rule }) {
+				out = append(out, p.rule)
+			}
+		}
+		return out
+	}
+	was, will := names(before, after), names(after, before)
+	if slices.Equal(was, will) {
+		return nil
+	}
+	return []Field{{"order of rules", strings.Join(was, ", "), strings.Join(will, ", "), "rules"}}
 }
 
 // set lists the fields that are not built-in defaults.
@@ -122,6 +157,33 @@ func compareFields(before, after []effective.Field) (out []Field) {
 		}
 	}
 	return out
+}
+
+// compareContent shows what differs although its fields, which sum it up, read the same.
+func compareContent(before, after *part) (out []Field) {
+	was, will := before.settings, after.settings
+	for _, c := range []struct {
+		path string
+		same bool
+	}{
+		{"fallback.response", reflect.DeepEqual(responseOf(was), responseOf(will))},
+		{"retry.overrides", reflect.DeepEqual(was.Retry.Overrides, will.Retry.Overrides)},
+	} {
+		i := slices.IndexFunc(after.fields, func(f effective.Field) bool { return f.Path == c.path })
+		j := slices.IndexFunc(before.fields, func(f effective.Field) bool { return f.Path == c.path })
+		if !c.same && i >= 0 && j >= 0 && before.fields[j].Value == after.fields[i].Value {
+			f := &after.fields[i]
+			out = append(out, Field{c.path, f.Value, f.Value + ", with another content", f.Source})
+		}
+	}
+	return out
+}
+
+func responseOf(s *policy.Settings) *policy.FallbackResponse {
+	if s.Fallback == nil {
+		return nil
+	}
+	return s.Fallback.Response
 }
 
 func (d *Difference) print(w io.Writer) {

@@ -1,7 +1,9 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -17,6 +19,8 @@ type Call struct {
 	// Host is the name or address that the call is for, lower case and without port.
 	Host string `json:"host"`
 	Port uint16 `json:"port"`
+	// Named is the host that the request's own Host field names, where that is another one, as Host is written.
+	Named string `json:"named,omitempty"`
 	// Address is where the client connects to; zero: that is not known.
 	Address netip.Addr `json:"address,omitzero"`
 	// Service is the Service that the host or the address is, as namespace/name; empty: none.
@@ -117,6 +121,25 @@ func (c *Call) resolve(services []corev1.Service, namespace, domain string) erro
 	return nil
 }
 
+// host is the host that the request is for, as far as an agent can see it: in TLS that the pod itself speaks no Host field can be seen.
+func (c *Call) host() string {
+	if c.TLS {
+		return c.Host
+	}
+	return cmp.Or(c.Named, c.Host)
+}
+
+// name has the request name a host in its Host field.
+func (c *Call) name(field string) {
+	host := strings.ToLower(field)
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if host = strings.TrimSuffix(strings.Trim(host, "[]"), "."); host != c.Host {
+		c.Named = host
+	}
+}
+
 // Line shows the call in a line.
 func (c *Call) Line() string {
 	to := c.Host + ":" + strconv.Itoa(int(c.Port))
@@ -128,6 +151,9 @@ func (c *Call) Line() string {
 		return "a connection to " + to
 	case c.GRPC:
 		return "gRPC " + c.Path + " at " + to + c.encrypted()
+	}
+	if c.Named != "" {
+		to = c.Named + ", " + to
 	}
 	return c.Method + " " + c.Path + " at " + to + c.encrypted()
 }

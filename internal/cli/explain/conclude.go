@@ -105,10 +105,10 @@ func (e *Explanation) repeatable() string {
 		return "What may have been processed is not sent again, since the request has no " + r.KeyHeader + ": only what was provably never sent is."
 	}
 	return fmt.Sprintf("What may have been processed is not sent again, since %s is not idempotent (retry.idempotency.mode %s): only what was provably never sent is.",
-		e.Call.name(), r.Idempotency)
+		e.Call.what(), r.Idempotency)
 }
 
-func (c *Call) name() string {
+func (c *Call) what() string {
 	if c.GRPC {
 		return "a gRPC call"
 	}

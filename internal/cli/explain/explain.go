@@ -114,6 +114,9 @@ func (o *options) explain(ctx context.Context, podName, dest string) (*Explanati
 	compiled := effective.Compile(&g.World, o.env.Now())
 	e := Explain(compiled.For(&g.Pods[i]), &c, compiled.Destination)
 	e.Pod, e.Notes = namespace+"/"+podName, append(e.Notes, g.Notes...)
+	if note := g.UnknownLabels(namespace); note != "" {
+		e.Notes = append(e.Notes, note)
+	}
 	for _, r := range compiled.Refused {
 		if r.ID.Namespace == "" || r.ID.Namespace == namespace {
 			e.Refused = append(e.Refused, r.ID.Kind.String()+" "+r.ID.String()+": "+r.Problems[0].Message)
@@ -207,6 +210,9 @@ func (o *options) call(dest string) (Call, error) {
 			return c, fmt.Errorf(`--header %q: write "name: value"`, h)
 		}
 		c.Headers = append(c.Headers, [2]string{strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)})
+		if strings.EqualFold(strings.TrimSpace(name), "host") {
+			c.name(strings.TrimSpace(value))
+		}
 	}
 	if o.address != "" {
 		a, err := netip.ParseAddr(o.address)

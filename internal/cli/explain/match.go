@@ -27,8 +27,8 @@ func misses(m *policy.RequestMatch, c *Call) string {
 	if why := missesPath(m, c); why != "" {
 		return why
 	}
-	if m.Host != "" && (c.Host == "" || !hostFits(m.Host, c.Host)) {
-		return fmt.Sprintf("the host is %s, not %s", c.Host, m.Host)
+	if host := c.host(); m.Host != "" && (host == "" || !hostFits(m.Host, host)) {
+		return fmt.Sprintf("the host is %s, not %s", host, m.Host)
 	}
 	for i := range m.Headers {
 		h := &m.Headers[i]
@@ -137,8 +137,8 @@ func fits(to *policy.Target, c *Call, find func(string) *policy.Destination) (fi
 	}
 	switch to.Kind {
 	case policy.TargetHost:
-		if !hostFits(to.Host, c.Host) {
-			return no, "the host is " + c.Host
+		if host := c.host(); !hostFits(to.Host, host) {
+			return no, "the host is " + host
 		}
 	case policy.TargetCIDR:
 		if !c.Address.IsValid() {

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -28,7 +29,9 @@ func (noDialer) Dial(context.Context, netip.AddrPort) (transport.Socket, error) 
 type view struct{ *Call }
 
 func (v view) Method() []byte { return []byte(v.Call.Method) }
-func (v view) Host() []byte   { return []byte(fmt.Sprintf("%s:%d", v.Call.Host, v.Call.Port)) }
+func (v view) Host() []byte {
+	return []byte(fmt.Sprintf("%s:%d", cmp.Or(v.Call.Named, v.Call.Host), v.Call.Port))
+}
 func (v view) Target() []byte { return []byte(v.Call.Path + "?q=1") }
 func (v view) Header(name string) ([]byte, bool) {
 	if name == "content-type" && v.Call.GRPC {
@@ -104,6 +107,9 @@ func randomCall(r *rand.Rand) *Call {
 	}
 	if c.GRPC = r.IntN(3) == 0; c.GRPC {
 		c.HTTP2, c.Method = true, "POST"
+	}
+	if r.IntN(4) == 0 {
+		c.name(pick(r, "a.example", "X.b.example:8080", "stock.shop."))
 	}
 	for range r.IntN(3) {
 		c.Headers = append(c.Headers, [2]string{pick(r, "x-tier", "x-other"), pick(r, "gold", "golden", "silver", "")})

@@ -104,6 +104,15 @@ func World(env *kube.Env, objects []*unstructured.Unstructured) (*Gathered, erro
 	return g, nil
 }
 
+// UnknownLabels is a sentence about a namespace that is in no file, where its labels decide which policies select its pods; otherwise empty.
+func (g *Gathered) UnknownLabels(namespace string) string {
+	made := slices.ContainsFunc(g.Namespaces, func(n corev1.Namespace) bool { return n.Name == namespace && n.UID == madeUp })
+	if !made || !slices.ContainsFunc(g.ClusterRetryPolicies, func(p v1alpha1.ClusterRetryPolicy) bool { return p.Spec.NamespaceSelector != nil }) {
+		return ""
+	}
+	return "The files have no Namespace " + namespace + ", so ClusterRetryPolicies are selected by its name alone: give the one with its labels too."
+}
+
 func (g *Gathered) add(u *unstructured.Unstructured) error {
 	gk := u.GroupVersionKind().GroupKind()
 	switch gk.Group + "/" + gk.Kind {
@@ -119,15 +128,17 @@ func (g *Gathered) add(u *unstructured.Unstructured) error {
 		return appendAs(&g.Namespaces, u)
 	case discoveryv1.GroupName + "/EndpointSlice":
 		return appendAs(&g.EndpointSlices, u)
-	case "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "batch/Job":
-		return g.addTemplate(u)
+	case "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet", "batch/Job":
+		return g.addTemplate(u, "spec", "template")
+	case "batch/CronJob":
+		return g.addTemplate(u, "spec", "jobTemplate", "spec", "template")
 	}
 	return nil
 }
 
 // addTemplate adds a pod as a workload makes it, by the workload's name.
-func (g *Gathered) addTemplate(u *unstructured.Unstructured) error {
-	template, found, err := unstructured.NestedMap(u.Object, "spec", "template")
+func (g *Gathered) addTemplate(u *unstructured.Unstructured, at ...string) error {
+	template, found, err := unstructured.NestedMap(u.Object, at...)
 	if err != nil || !found {
 		return err
 	}
@@ -155,6 +166,9 @@ func (g *Gathered) ensureNamespace(name string) {
 		}
 	}
 	ns := corev1.Namespace{}
-	ns.Name, ns.Labels = name, map[string]string{corev1.LabelMetadataName: name}
+	ns.Name, ns.UID, ns.Labels = name, madeUp, map[string]string{corev1.LabelMetadataName: name}
 	g.Namespaces = append(g.Namespaces, ns)
 }
+
+// madeUp is the UID of namespaces that are in no file.
+const madeUp = "in no file"

@@ -66,7 +66,11 @@ func (i *importer) addRoute(s *source, to v1alpha1.ServiceDestination, port tree
 		p := intstr.FromInt32(n)
 		to.Port = &p
 	}
-	d := draft{from: s.object, name: s.u.GetName(), to: v1alpha1.Destination{Service: &to}, caller: i.callers(s.u.GetNamespace(), to.Namespace)}
+	none := int32(0)
+	d := draft{
+		from: s.object, name: s.u.GetName(), to: v1alpha1.Destination{Service: &to}, caller: i.callers(s.u.GetNamespace(), to.Namespace),
+		unsaid: &v1alpha1.Retry{MaxRetries: &none}, specific: true,
+	}
 	if s.u.GetKind() == "GRPCRoute" {
 		d.to.Protocol = v1alpha1.ProtocolGRPC
 	}
@@ -74,9 +78,6 @@ func (i *importer) addRoute(s *source, to v1alpha1.ServiceDestination, port tree
 	for n, rule := range rules {
 		i.addRouteRule(s, &d, rule, n)
 	}
-	d.bySpecificity()
-	none := int32(0)
-	d.finish(&v1alpha1.Retry{MaxRetries: &none})
 	s.drafts = append(s.drafts, d)
 }
 
@@ -101,7 +102,7 @@ func (i *importer) addRouteRule(s *source, d *draft, rule tree, n int) {
 			matches = append(matches, match)
 		}
 	}
-	d.addPart(part{ruleName(rule.at("name").text(), n), matches, blocks}, every)
+	d.addPart(part{name: ruleName(rule.at("name").text(), n), matches: matches, blocks: blocks}, every)
 }
 
 func isEvery(m *v1alpha1.CallMatch) bool {

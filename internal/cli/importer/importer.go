@@ -66,7 +66,7 @@ func Import(objects []*unstructured.Unstructured, o Options) *Imported {
 		s := newSource(u, r.reasons)
 		r.read(i, s)
 		for _, d := range s.drafts {
-			if !isEmpty(&d.body) {
+			if !isEmpty(&d.body) || len(d.parts) > 0 {
 				i.drafts = append(i.drafts, d)
 			}
 		}
@@ -75,7 +75,7 @@ func Import(objects []*unstructured.Unstructured, o Options) *Imported {
 	return i.write()
 }
 
-func isEmpty(b *v1alpha1.PolicyBody) bool { return len(compile.Written(b)) == 0 && len(b.Rules) == 0 }
+func isEmpty(b *v1alpha1.PolicyBody) bool { return len(compile.Written(b)) == 0 }
 
 // callers returns the namespace of the callers that a policy is for. What Istio, Linkerd and routes say of a Service in the Service's own namespace
 // holds for callers everywhere; a RetryPolicy is for those of its own namespace.
@@ -95,7 +95,11 @@ func (i *importer) write() *Imported {
 	}
 	names := map[string]int{}
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
-		p, from, everywhere := policyOf(groups[key], names)
+		body := bodyOf(groups[key])
+		if isEmpty(&body) && len(body.Rules) == 0 {
+			continue
+		}
+		p, from, everywhere := policyOf(groups[key], body, names)
 		out.Policies, out.From = append(out.Policies, asWritten(p)), append(out.From, from)
 		if everywhere {
 			out.Lost = append(out.Lost, Lost{Object: strings.Join(from, ", "), Reason: "held for callers in every namespace, and the policy is for those of its own; " +
@@ -122,23 +126,34 @@ func (d *draft) key() string {
 	return b.String()
 }
 
-// mergeBodies returns bodies merged as the policies of one call are, with the rules of all of them.
+// mergeBodies returns bodies merged as the policies of one call are.
 func mergeBodies(bodies ...v1alpha1.PolicyBody) v1alpha1.PolicyBody {
 	var all []*v1alpha1.PolicyBody
-	var rules []v1alpha1.Rule
 	for n := range bodies {
-		all, rules = append(all, &bodies[n]), append(rules, bodies[n].Rules...)
+		all = append(all, &bodies[n])
 	}
-	out := *compile.Merged(all...)
-	out.Rules = rules
-	return out
+	return *compile.Merged(all...)
 }
 
-func policyOf(drafts []draft, names map[string]int) (p any, from []string, everywhere bool) {
+// bodyOf is what drafts about the same calls come to.
+func bodyOf(drafts []draft) v1alpha1.PolicyBody {
 	var bodies []v1alpha1.PolicyBody
-	to := drafts[0].to
+	var routes []draft
 	for _, d := range drafts {
 		bodies = append(bodies, d.body)
+		if d.unsaid != nil {
+			routes = append(routes, d)
+		}
+	}
+	body := mergeBodies(bodies...)
+	body.Rules = rulesOf(routes)
+	distinct(body.Rules)
+	return body
+}
+
+func policyOf(drafts []draft, body v1alpha1.PolicyBody, names map[string]int) (p any, from []string, everywhere bool) {
+	to := drafts[0].to
+	for _, d := range drafts {
 		if !slices.Contains(from, d.from) {
 			from = append(from, d.from)
 		}
@@ -146,8 +161,7 @@ func policyOf(drafts []draft, names map[string]int) (p any, from []string, every
 			to.Protocol = d.to.Protocol
 		}
 	}
-	d, body := &drafts[0], mergeBodies(bodies...)
-	distinct(body.Rules)
+	d := &drafts[0]
 	meta := metav1.ObjectMeta{Namespace: d.caller, Name: uniqueName(names, d.caller, d.name)}
 	var pods *metav1.LabelSelector
 	if len(d.pods) > 0 {

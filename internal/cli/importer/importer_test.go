@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,6 +20,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/gather"
 	"fairlead.dev/fairlead/internal/cli/schema"
 	"fairlead.dev/fairlead/internal/controller/compile"
+	"fairlead.dev/fairlead/internal/policy"
 	"sigs.k8s.io/yaml"
 )
 
@@ -106,6 +109,87 @@ spec:
 	if merged.Retry.MaxRetries != 2 || len(merged.Retry.StatusCodes) != 0 || strings.Contains(strings.Join(merged.Retry.On.Names(), " "), "ServerError") {
 		t.Errorf("/plain has the retries %+v of the other route, not Istio's default", merged.Retry)
 	}
+}
+
+// Which of the rules of several routes is for a request, and what it comes to, is as it was with the routes.
+func TestWhichRuleOfRoutesCounts(t *testing.T) {
+	const (
+		virtual = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: %s, namespace: b}\nspec: {hosts: [a], %s}"
+		route   = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: %s, namespace: b}\nspec: {parentRefs: [{group: '', kind: Service, name: a}], rules: %s}"
+	)
+	for name, tc := range map[string]struct {
+		objects []string
+		path    string
+		overall time.Duration
+		retries int
+		lost    string
+	}{
+		"what the first says nothing of is not the second's": {
+			[]string{fmt.Sprintf(virtual, "x", "http: [{match: [{uri: {exact: /up/load}}]}, {match: [{uri: {prefix: /up/}}], timeout: 1s, retries: {attempts: 5}}]")},
+			"/up/load", 0, 2, "",
+		},
+		"calls of gateways are not those of pods": {
+			[]string{fmt.Sprintf(virtual, "x", "gateways: [mesh, out], http: [{match: [{gateways: [out]}], timeout: 60s}, {match: [{gateways: [mesh]}], timeout: 1s}]")},
+			"/", time.Second, 2, "its calls are made by gateways",
+		},
+		"the more specific of two routes": {
+			[]string{
+				fmt.Sprintf(route, "x", "[{matches: [{path: {type: PathPrefix, value: /up}}], timeouts: {request: 1s}}]"),
+				fmt.Sprintf(route, "y", "[{matches: [{path: {type: Exact, value: /up/load}}], timeouts: {request: 9s}}]"),
+			}, "/up/load", 9 * time.Second, 2, "",
+		},
+		"a route does not inherit from another one": {
+			[]string{
+				fmt.Sprintf(route, "x", "[{timeouts: {request: 1s}, retry: {attempts: 5, codes: [503]}}]"),
+				fmt.Sprintf(route, "y", "[{matches: [{path: {type: Exact, value: /up/load}}], timeouts: {backendRequest: 9s}}]"),
+			}, "/up/load", 0, 0, "",
+		},
+		"nor does one that says nothing": {
+			[]string{
+				fmt.Sprintf(route, "x", "[{timeouts: {request: 1s}, retry: {attempts: 5, codes: [503]}}]"),
+				fmt.Sprintf(route, "y", "[{matches: [{path: {type: Exact, value: /up/load}}]}]"),
+			}, "/up/load", 0, 0, "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var objects []*unstructured.Unstructured
+			for _, text := range tc.objects {
+				objects = append(objects, object(t, text))
+			}
+			got := Import(objects, Options{})
+			p, err := gather.As[v1alpha1.RetryPolicy](got.Policies[0])
+			if err != nil || len(got.Policies) != 1 {
+				t.Fatal(len(got.Policies), err)
+			}
+			s := settingsOf(&p, tc.path)
+			if s.Timeouts.Overall != tc.overall || s.Retry.MaxRetries != tc.retries {
+				t.Errorf("%s has %s in all and %d retries, want %s and %d; the rules are %+v", tc.path, s.Timeouts.Overall, s.Retry.MaxRetries, tc.overall, tc.retries, p.Spec.Rules)
+			}
+			if tc.lost != "" && !slices.ContainsFunc(got.Lost, func(l Lost) bool { return strings.Contains(l.Reason, tc.lost) }) {
+				t.Errorf("lost are %v, not that %s", got.Lost, tc.lost)
+			}
+		})
+	}
+}
+
+// settingsOf is what a policy comes to for a request with a path.
+func settingsOf(p *v1alpha1.RetryPolicy, path string) policy.Settings {
+	for _, r := range p.Spec.Rules {
+		if slices.ContainsFunc(r.Match, func(m v1alpha1.CallMatch) bool { return fits(m.Path, path) }) {
+			return compile.Settings(compile.Merged(&p.Spec.PolicyBody, &v1alpha1.PolicyBody{CallBlocks: r.CallBlocks}))
+		}
+	}
+	return compile.Settings(&p.Spec.PolicyBody)
+}
+
+func fits(m *v1alpha1.PathMatch, path string) bool {
+	switch m.Type {
+	case v1alpha1.PathExact:
+		return path == m.Value
+	case v1alpha1.PathRegularExpression:
+		return regexp.MustCompile("^(?:" + m.Value + ")$").MatchString(path)
+	}
+	return path == m.Value || strings.HasPrefix(path, strings.TrimRight(m.Value, "/")+"/")
 }
 
 func TestHowDurationsAreWritten(t *testing.T) {

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -51,11 +52,7 @@ func istioTo(host, namespace string) v1alpha1.Destination {
 func (i *importer) readVirtualService(s *source) {
 	spec := s.at("spec")
 	if gateways := spec.at("gateways"); gateways.is() {
-		mesh := false
-		for _, g := range gateways.items() {
-			mesh = mesh || g.value == "mesh"
-		}
-		if !mesh {
+		if !ofMesh(gateways) {
 			s.lose(gateways, "its calls are made by gateways, not by your pods")
 			spec.done()
 			return
@@ -63,7 +60,7 @@ func (i *importer) readVirtualService(s *source) {
 	}
 	namespace := s.u.GetNamespace()
 	for _, host := range spec.at("hosts").items() {
-		d := draft{from: s.object, name: s.u.GetName(), to: istioTo(host.text(), namespace)}
+		d := draft{from: s.object, name: s.u.GetName(), to: istioTo(host.text(), namespace), unsaid: istioDefault()}
 		d.caller = i.callers(namespace, namespaceOf(&d.to, namespace))
 		every := false
 		for n, route := range spec.at("http").items() {
@@ -73,10 +70,14 @@ func (i *importer) readVirtualService(s *source) {
 			}
 			every = s.addHTTPRoute(&d, route, n)
 		}
-		d.finish(istioDefault())
 		s.drafts = append(s.drafts, d)
 	}
 	s.loseUnread(spec)
+}
+
+// ofMesh reports whether gateways are, among others, the pods themselves.
+func ofMesh(gateways tree) bool {
+	return slices.ContainsFunc(gateways.items(), func(g tree) bool { return g.value == "mesh" })
 }
 
 // namespaceOf is the namespace of a Service, and other for what is none.
@@ -112,7 +113,7 @@ func (s *source) addHTTPRoute(d *draft, route tree, n int) (every bool) {
 		}
 	}
 	s.plainRoute(d, route.at("route"))
-	d.addPart(part{ruleName(route.at("name").text(), n), kept, blocks}, every)
+	d.addPart(part{name: ruleName(route.at("name").text(), n), matches: kept, blocks: blocks}, every)
 	return every
 }
 
@@ -180,7 +181,11 @@ func (s *source) istioMatch(m tree) (out v1alpha1.CallMatch, usable bool) {
 		case "headers":
 			out.Headers, usable = istioHeaders(part)
 		case "gateways":
-			usable = part.value != nil
+			if !ofMesh(part) {
+				s.lose(m, "its calls are made by gateways, not by your pods")
+				return out, false
+			}
+			usable = true
 			part.done()
 		default:
 			usable = false

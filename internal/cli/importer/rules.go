@@ -13,6 +13,7 @@ type part struct {
 	name    string
 	matches []v1alpha1.CallMatch
 	blocks  v1alpha1.CallBlocks
+	unsaid  *v1alpha1.Retry // of its route
 }
 
 // addPart adds a rule of a route. One that every request fits is the policy's own settings.
@@ -25,16 +26,45 @@ func (d *draft) addPart(p part, every bool) {
 	}
 }
 
-// finish makes rules of the parts. Routes have their rules side by side: what one does not say is as if nothing was said, and not what another one
-// says; in a policy rules inherit from the policy, so they say that expressly. unsaid is what holds of retries where nothing is said.
-func (d *draft) finish(unsaid *v1alpha1.Retry) {
-	for _, p := range d.parts {
-		separate(&p.blocks, &d.body.CallBlocks, unsaid)
-		if p.blocks != (v1alpha1.CallBlocks{}) {
-			d.body.Rules = append(d.body.Rules, v1alpha1.Rule{Name: p.name, Match: p.matches, CallBlocks: p.blocks})
+// rulesOf makes rules of the parts of routes. Routes have their rules side by side: what one does not say is as if nothing was said, and not what another one
+// says; in a policy rules inherit from the policy, so they say that expressly. One that says nothing at all is kept where another comes after it, which would
+// be for its requests otherwise.
+func rulesOf(routes []draft) (rules []v1alpha1.Rule) {
+	var bodies []v1alpha1.PolicyBody
+	for i := range routes {
+		bodies = append(bodies, routes[i].body)
+	}
+	base := mergeBodies(bodies...).CallBlocks
+	all := partsOf(routes)
+	for i := len(all) - 1; i >= 0; i-- {
+		p := &all[i]
+		separate(&p.blocks, &base, p.unsaid)
+		if p.blocks == (v1alpha1.CallBlocks{}) {
+			if len(rules) == 0 {
+				continue
+			}
+			p.blocks.Retry = p.unsaid.DeepCopy()
+		}
+		rules = append(rules, v1alpha1.Rule{Name: p.name, Match: p.matches, CallBlocks: p.blocks})
+	}
+	slices.Reverse(rules)
+	return rules
+}
+
+// partsOf are the parts of routes, in the order in which they count.
+func partsOf(routes []draft) (all []part) {
+	specific := false
+	for i := range routes {
+		specific = specific || routes[i].specific
+		for _, p := range routes[i].parts {
+			p.unsaid = routes[i].unsaid
+			all = append(all, p)
 		}
 	}
-	d.parts = nil
+	if specific {
+		return bySpecificity(all)
+	}
+	return all
 }
 
 // noLimit is the duration that means that there is no limit.
@@ -78,31 +108,30 @@ func separate(rule, base *v1alpha1.CallBlocks, unsaid *v1alpha1.Retry) {
 	}
 }
 
-// bySpecificity orders the parts as routes of the Gateway API are: of several that fit a request it is the most specific match that counts, while in a
+// bySpecificity orders parts as routes of the Gateway API are: of several that fit a request it is the most specific match that counts, while in a
 // policy it is the first. What is said of several matches is said where each of them belongs.
-func (d *draft) bySpecificity() {
+func bySpecificity(parts []part) (out []part) {
 	type one struct {
 		of    int
 		match v1alpha1.CallMatch
 	}
 	var all []one
-	for i, p := range d.parts {
+	for i, p := range parts {
 		for _, m := range p.matches {
 			all = append(all, one{i, m})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b one) int { return compareMatches(&b.match, &a.match) })
-	var out []part
 	last := -1
 	for _, o := range all {
 		if o.of != last {
-			p := d.parts[o.of]
+			p := parts[o.of]
 			p.matches = nil
 			out, last = append(out, p), o.of
 		}
 		out[len(out)-1].matches = append(out[len(out)-1].matches, o.match)
 	}
-	d.parts = out
+	return out
 }
 
 // compareMatches orders the less specific match first: by the path, then by the method, then by how many header fields.

@@ -28,7 +28,11 @@ type draft struct {
 	caller string            // namespace of the callers; empty: all
 	pods   map[string]string // labels of the callers
 	body   v1alpha1.PolicyBody
-	parts  []part // of a route, in order; finish makes rules of them
+	// of a route
+	parts  []part          // in order; rulesOf makes rules of them
+	unsaid *v1alpha1.Retry // what holds of retries where a part says nothing
+	// specific: of several parts that fit a request the most specific counts, whichever route it is of, and not the first.
+	specific bool
 }
 
 // source is an object that is being read.

@@ -1,8 +1,10 @@
 package kube
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,7 +36,12 @@ type Env struct {
 	Now func() time.Time
 	// Connect replaces how Client connects, in tests.
 	Connect func() (client.WithWatch, error)
+
+	until context.Context
 }
+
+// Until has whatever is asked of the API server end when ctx does. Libraries ask it things without a context: its connections are closed then.
+func (e *Env) Until(ctx context.Context) { e.until = ctx }
 
 // NewEnv returns the environment of a command line.
 func NewEnv(streams genericiooptions.IOStreams) *Env {
@@ -56,7 +63,37 @@ func (e *Env) Config() (*rest.Config, error) {
 		return nil, fmt.Errorf("find the cluster: %w", err)
 	}
 	config.QPS, config.Burst = 50, 300 // as kubectl does: the server bounds what clients ask
+	if e.until != nil {
+		config.Dial = e.dial
+	}
 	return config, nil
+}
+
+// dialing is how long connecting may take, and keepAlive how often the kernel looks whether a connection lives: as client-go has them.
+const dialing, keepAlive = 30 * time.Second, 30 * time.Second
+
+// dial connects as client-go does.
+func (e *Env) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.until, cancel)()
+	c, err := (&net.Dialer{Timeout: dialing, KeepAlive: keepAlive}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &ending{c, context.AfterFunc(e.until, func() { _ = c.Close() })}, nil
+}
+
+// ending is a connection that is closed when a context ends.
+type ending struct {
+	net.Conn
+	stop func() bool // has it not be
+}
+
+// Close implements net.Conn.
+func (c *ending) Close() error {
+	c.stop()
+	return c.Conn.Close()
 }
 
 // Scheme has the kinds that commands read.

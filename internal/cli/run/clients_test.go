@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -17,6 +20,8 @@ var clients = map[string]func(args []string) error{
 	"go":    goClient,
 	"grpc":  grpcClient,
 	"lines": linesClient,
+
+	"signals": signalsClient,
 }
 
 // goClient makes calls METHOD URL ... on one connection, where there can be one, and prints their statuses.
@@ -66,4 +71,18 @@ func linesClient(args []string) error {
 			return err
 		}
 	}
+}
+
+// signalsClient says which signals it gets, until SIGUSR1.
+func signalsClient([]string) error {
+	got := make(chan os.Signal, 16)
+	signal.Notify(got, syscall.SIGINT, syscall.SIGUSR1)
+	fmt.Println("ready")
+	for s := range got {
+		fmt.Println(s)
+		if s == syscall.SIGUSR1 {
+			return nil
+		}
+	}
+	return nil
 }

@@ -40,6 +40,14 @@ func readFiles(names []string) ([]policies.File, error) {
 	return out, nil
 }
 
+// editable reports whether files can be read again: not pipes, such as those of <(command), which have their content once.
+func editable(names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool {
+		info, err := os.Stat(name)
+		return err == nil && !info.Mode().IsRegular() && !info.IsDir()
+	})
+}
+
 func readFile(name string) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err == nil && info.Size() > maxFile {

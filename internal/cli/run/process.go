@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/term"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -29,7 +29,7 @@ const (
 	bySignal      = 128
 )
 
-// forwarded are the signals that the command gets too. Those of fromTerminal it has from the terminal itself, if there is one.
+// forwarded are the signals that the command gets too. Those of fromTerminal it has from the terminal itself, where it is in the foreground of one.
 var (
 	forwarded = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH}
 
@@ -44,7 +44,7 @@ func (r *runner) command(p place) (code int, err error) {
 		return 0, r.cannotRun(err)
 	}
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, forwarded...)
+	signal.Notify(signals, slices.DeleteFunc(slices.Clone(forwarded), signal.Ignored)...) // what nohup has had ignored stays so for the command too
 	defer signal.Stop(signals)
 	process, err := p.Start(path, argv, &os.ProcAttr{Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
 	if err != nil {
@@ -74,23 +74,25 @@ func (r *runner) cannotRun(err error) error {
 
 // attend does what is to be done while the command runs: it passes signals on, reads files again that have changed, and shows figures.
 func (r *runner) attend(process *os.Process, signals <-chan os.Signal, ended <-chan *os.ProcessState) *os.ProcessState {
-	reload := time.NewTicker(reloadEvery)
-	defer reload.Stop()
-	var top <-chan time.Time
+	var reload, top <-chan time.Time
+	if editable(r.options.Files) {
+		t := time.NewTicker(reloadEvery)
+		defer t.Stop()
+		reload = t.C
+	}
 	if r.options.Top && r.out.live() {
 		t := time.NewTicker(topEvery)
 		defer t.Stop()
 		top = t.C
 	}
-	interactive := term.IsTerminal(int(os.Stdin.Fd()))
 	began := time.Now()
 	for {
 		select {
 		case s := <-signals:
-			if !interactive || !slices.Contains(fromTerminal, s) {
+			if !slices.Contains(fromTerminal, s) || !inForeground() {
 				_ = process.Signal(s) // it has ended if this fails
 			}
-		case <-reload.C:
+		case <-reload:
 			r.reload()
 		case <-top:
 			totals := r.engine.Figures()
@@ -101,6 +103,17 @@ func (r *runner) attend(process *os.Process, signals <-chan os.Signal, ended <-c
 			return state
 		}
 	}
+}
+
+// inForeground reports whether this process, and with it the command, is in the foreground of a terminal, whatever its standard input is.
+func inForeground() bool {
+	tty, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	defer func() { _ = tty.Close() }()
+	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
 }
 
 // reload puts policies in force that have changed. Where they cannot be, those of before stay.

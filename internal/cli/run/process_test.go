@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -94,6 +95,38 @@ func TestSignalsAreForwarded(t *testing.T) {
 	}
 	if err := c.Wait(); c.ProcessState.ExitCode() != 5 {
 		t.Error(err)
+	}
+}
+
+// What nohup has had ignored is ignored by the command, as without fairlead.
+func TestWhatIsIgnoredStaysSo(t *testing.T) {
+	c := fairlead(t, "-q", "-f", policy(t, "{any: {}}", ""), "--", "sh", "-c", "kill -HUP $$; echo on")
+	c.Args = append([]string{"sh", "-c", `trap "" HUP; exec "$@"`, "sh", c.Path}, c.Args[1:]...)
+	c.Path = "/bin/sh"
+	if r := end(t, c); r.code != 0 || r.out != "on\n" {
+		t.Errorf("ended with %d: %s%s", r.code, r.out, r.err)
+	}
+}
+
+// A pipe, as <(command) is, has its policies once: it is not read again, which would wait for somebody to write, and nothing else be done meanwhile.
+func TestPoliciesOfAPipe(t *testing.T) {
+	text, err := os.ReadFile(policy(t, "{any: {}}", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	writing.Go(func() {
+		if err := os.WriteFile(pipe, text, 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+	if r := run(t, "-f", pipe, "--", "sleep", "1"); r.code != 0 || strings.Contains(r.err, "policies of before") {
+		t.Errorf("ended with %d: %s", r.code, r.err)
 	}
 }
 

@@ -1,8 +1,11 @@
 package run
 
 import (
+	"bufio"
 	"io"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"fairlead.dev/fairlead/internal/cli/screen/screentest"
@@ -25,7 +28,7 @@ func TestLiveFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = io.WriteString(in, "call\n")
-	if text := terminal.Await("1 call in"); !terminal.Apart() || !strings.Contains(text, "service warehouse/inventory") || strings.Contains(text, "$ fairlead run") {
+	if text := terminal.AwaitView("1 call in", "service warehouse/inventory"); strings.Contains(text, "$ fairlead run") {
 		t.Errorf("shown is\n%s", text)
 	}
 	write(t, p, toService, "")
@@ -37,7 +40,7 @@ func TestLiveFigures(t *testing.T) {
 	if err := c.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	text := terminal.Until("has the summary", func(text string) bool { return !terminal.Apart() && strings.Contains(text, "2 calls in") })
+	text := terminal.AwaitEnd("2 calls in")
 	for _, want := range []string{"$ fairlead run --top", "1 policy in force", "policies were read again", "service warehouse/inventory"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q does not stand on the terminal afterwards:\n%s", want, text)
@@ -45,6 +48,35 @@ func TestLiveFigures(t *testing.T) {
 	}
 	if raw := terminal.Raw(); strings.Count(raw, "\x1b[2J") > 4 {
 		t.Errorf("the screen is cleared %d times: %q", strings.Count(raw, "\x1b[2J"), raw)
+	}
+}
+
+// Ctrl-C reaches the command once, as without fairlead: from the terminal, also where its input comes from elsewhere.
+func TestCtrlCReachesTheCommandOnce(t *testing.T) {
+	terminal := screentest.New(t, 80, 24)
+	c := fairlead(t, append([]string{"-q", "-f", policy(t, "{any: {}}", ""), "--"}, self(t, "signals")...)...)
+	c.Stderr = terminal.TTY
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 2}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		switch said = append(said, lines.Text()); len(said) {
+		case 1:
+			terminal.Type("\x03")
+		case 2:
+			if err := c.Process.Signal(syscall.SIGUSR1); err != nil { // which comes behind what the first one has caused
+				t.Error(err)
+			}
+		}
+	}
+	if err := c.Wait(); err != nil || !slices.Equal(said, []string{"ready", "interrupt", "user defined signal 1"}) {
+		t.Errorf("%v; the command has %q", err, said)
 	}
 }
 

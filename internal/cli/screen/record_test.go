@@ -37,7 +37,7 @@ title
  +1s    a sentence that is too long for
         the terminal
  +2s  \x1b[2J`
-	text := terminal.Until("has all", func(text string) bool { return strings.Contains(text, "+2s") })
+	text := terminal.Until("has all", func(text string, _ bool) bool { return strings.Contains(text, "+2s") })
 	var lines []string
 	for _, l := range strings.Split(ansi.Strip(text), "\n") {
 		lines = append(lines, strings.TrimRight(l, " "))
@@ -60,7 +60,7 @@ func TestARecordOnANarrowTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := terminal.Until("has all", func(text string) bool { return strings.Contains(text, "go on") })
+	text := terminal.Until("has all", func(text string, _ bool) bool { return strings.Contains(text, "go on") })
 	if lines := strings.Fields(text); !slices.Equal(lines[:6], []string{"+1s", "some", "words", "that", "go", "on"}) {
 		t.Errorf("it shows\n%s", text)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/cli/output"
+	"fairlead.dev/fairlead/internal/liveapi"
 	"fairlead.dev/fairlead/internal/policy"
 )
 
@@ -74,8 +75,8 @@ func (s *suggestion) rest(e *evidence) {
 	if e.opaque() {
 		done = "connected"
 	}
-	s.rests = append(s.rests, fmt.Sprintf("%d calls of %s/%s to %s (%s) in %s: %.2f%% succeeded, 99%% were %s within %s.",
-		f.Calls, e.namespace, e.workload, f.Destination, f.Protocol, e.over.Round(time.Second), 100*(1-e.failures()), done, short(f.P99Seconds)))
+	s.rests = append(s.rests, fmt.Sprintf("%d calls of %s/%s to %s (%s) in %s: %.2f%% succeeded, 99%% were %s %s.",
+		f.Calls, e.namespace, e.workload, f.Destination, f.Protocol, e.over.Round(time.Second), 100*(1-e.failures()), done, within(f.P99Seconds)))
 	if e.sample.calls > 0 {
 		s.rests = append(s.rests, output.Count(e.sample.calls, "call was", "calls were")+" looked at while they ended.")
 	}
@@ -83,6 +84,14 @@ func (s *suggestion) rest(e *evidence) {
 		s.rests = append(s.rests, "Meanwhile they came under "+strings.Join(e.policies, ", ")+": what that does to them is in the figures.")
 	}
 	s.rests = append(s.rests, "See what it would do before it acts, with mode: DryRun, and what it changes: kubectl fairlead diff -f FILE.")
+}
+
+// within says how long most calls take.
+func within(seconds float64) string {
+	if seconds >= liveapi.LongestSeconds {
+		return fmt.Sprintf("within some time that is longer than %ds", liveapi.LongestSeconds)
+	}
+	return "within " + short(seconds)
 }
 
 func (s *suggestion) selectPods(e *evidence) {
@@ -104,10 +113,14 @@ func (s *suggestion) timeouts(e *evidence) {
 		s.leave("timeouts.perTry and overall: each connection is a call, which is answered when it is made")
 		return
 	}
+	s.leave("timeouts.connect: connecting is not apart in what was observed; the default is %s", policy.Defaults().Timeouts.Connect)
+	if e.worstP99.Seconds() >= liveapi.LongestSeconds {
+		s.leave("timeouts.perTry and overall: more than one call in 100 took longer than %d s, and how much longer is not measured; ask who calls how long is too long", liveapi.LongestSeconds)
+		return
+	}
 	t.PerTry = rounded(max(2*e.worstP99, 100*time.Millisecond))
 	s.because("spec.timeouts.perTry", "Twice the 99th percentile of the worst of %d minutes with %d calls or more (%s), 100ms at least.", e.steps, minStep, e.worstP99.Round(time.Millisecond/10))
 	s.policy.Spec.Timeouts = t
-	s.leave("timeouts.connect: connecting is not apart in what was observed; the default is %s", policy.Defaults().Timeouts.Connect)
 }
 
 // mostFailures is the share of failed calls above which they are not tried again: then the destination has another problem, and retries add to it.
@@ -135,7 +148,7 @@ func (s *suggestion) retries(e *evidence) {
 	s.because("spec.retry.when", "%s", why)
 	s.leave("retry.idempotency: the default repeats what may have been processed only if its method is idempotent or it has an Idempotency-Key")
 	s.leave("retry.budget: the default, which bounds retries to a share of the calls, has no figure to improve it by")
-	if !e.opaque() {
+	if s.policy.Spec.Timeouts != nil && !e.opaque() {
 		s.overall(e, n)
 	}
 }

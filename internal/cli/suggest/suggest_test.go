@@ -27,6 +27,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/schema"
 	"fairlead.dev/fairlead/internal/controller/compile"
 	"fairlead.dev/fairlead/internal/liveapi"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 // flow is one that has so many calls a minute for so many minutes, of which some fail.
@@ -152,6 +153,27 @@ func TestDiffReadsWhatIsSuggested(t *testing.T) {
 				t.Errorf("diff prints\n%s", text)
 			}
 		})
+	}
+}
+
+// Where calls take longer than is measured, no limit of their time is made of the figure.
+func TestNoTimeoutOfWhatIsNotMeasured(t *testing.T) {
+	var all policy.Latency
+	all[policy.LatencyBuckets-1] = 100 // minutes, perhaps
+	p99, _ := all.Quantile(0.99)
+	f := flow("reports.example:80", "HTTP", 60, 100, 0, p99.Seconds())
+	c := asktest.New(t, checkout())
+	c.Add("fairlead-manager", "manager-1", "node-1", manager(f))
+	out, err := printed(t, c, "checkout", "--sample", "0s")
+	if err != nil {
+		t.Fatal(err, c.Err)
+	}
+	var p v1alpha1.RetryPolicy
+	if err := yaml.UnmarshalStrict([]byte(out), &p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Spec.Timeouts != nil || !strings.Contains(out, "took longer than 50 s") {
+		t.Errorf("suggested is\n%s", out)
 	}
 }
 

@@ -102,6 +102,8 @@ func latency(seconds float64) string {
 	}
 	d := time.Duration(seconds * float64(time.Second))
 	switch {
+	case seconds >= liveapi.LongestSeconds:
+		return fmt.Sprintf(">%ds", liveapi.LongestSeconds)
 	case d >= time.Second:
 		return d.Round(10 * time.Millisecond).String()
 	case d >= 10*time.Millisecond:

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// kept is how many changes there are at most; the oldest go first.
+	// kept is how many changes there are at most, and as many of agents that come and go: an upgrade of thousands of those does not push out what
+	// somebody looks for after it. The oldest go first.
 	kept = 4096
 	// maxNote bounds the text of each, maxManager the name of a field manager: the API server takes no longer one.
 	maxNote, maxManager = 512, 128
@@ -39,9 +40,31 @@ type Edit struct {
 type Log struct {
 	mu sync.Mutex
 	// guarded by mu
-	ring  []liveapi.Change
-	next  int             // where the next one goes, once ring is full
-	edits map[string]Edit // the last one of each policy
+	agents, others ring
+	edits          map[string]Edit // the last one of each policy
+}
+
+// ring are the latest changes of some kinds.
+type ring struct {
+	all  []liveapi.Change
+	next int // where the next one goes, once all is full
+}
+
+func (r *ring) add(c liveapi.Change) {
+	if len(r.all) < kept {
+		r.all = append(r.all, c)
+		return
+	}
+	r.all[r.next] = c
+	r.next = (r.next + 1) % kept
+}
+
+// latest returns the i-th, of which the latest is the first; nil: there are not so many.
+func (r *ring) latest(i int) *liveapi.Change {
+	if i >= len(r.all) {
+		return nil
+	}
+	return &r.all[(r.next+len(r.all)-1-i)%len(r.all)]
 }
 
 // New returns an empty Log.
@@ -59,12 +82,11 @@ func (l *Log) Add(c liveapi.Change) {
 
 func (l *Log) add(c liveapi.Change) {
 	c.Note, c.FieldManager = bounded(c.Note, maxNote), bounded(c.FieldManager, maxManager)
-	if len(l.ring) < kept {
-		l.ring = append(l.ring, c)
-		return
+	if c.Kind == AgentConnected || c.Kind == AgentGone {
+		l.agents.add(c)
+	} else {
+		l.others.add(c)
 	}
-	l.ring[l.next] = c
-	l.next = (l.next + 1) % kept
 }
 
 func bounded(text string, most int) string {
@@ -114,9 +136,12 @@ func (l *Log) Since(from time.Time, most int, wants func(*liveapi.Change) bool) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	out := []liveapi.Change{}
-	for i := range l.ring {
-		c := &l.ring[(l.next+len(l.ring)-1-i)%len(l.ring)]
-		if c.At.Before(from) || len(out) == most {
+	for i, j := 0, 0; len(out) < most; {
+		c, other := l.others.latest(i), l.agents.latest(j)
+		if i++; c == nil || other != nil && other.At.After(c.At) {
+			c, i, j = other, i-1, j+1
+		}
+		if c == nil || c.At.Before(from) {
 			break
 		}
 		if wants(c) {

@@ -48,6 +48,37 @@ func TestOldChangesMakeRoom(t *testing.T) {
 	}
 }
 
+// An upgrade of the agents of a large cluster leaves what has happened to policies meanwhile.
+func TestAgentsPushOutNothingElse(t *testing.T) {
+	l := New()
+	l.Add(liveapi.Change{At: began, Kind: "BreakerOpened", Policy: "shop/a"})
+	for i := range 2 * kept {
+		kind := AgentGone
+		if i%2 == 1 {
+			kind = AgentConnected
+		}
+		l.Add(liveapi.Change{At: began.Add(time.Duration(2*i + 1)), Kind: kind, Node: "n"})
+		if i == kept {
+			l.PolicySeen(began.Add(time.Duration(2*i+2)), "shop/b", 1, false)
+		}
+	}
+	all := l.Since(began, 4*kept, any)
+	if len(all) != kept+2 || all[len(all)-1].Kind != "BreakerOpened" {
+		t.Fatalf("%d changes, the oldest is %+v", len(all), all[len(all)-1])
+	}
+	for i := 1; i < len(all); i++ {
+		if all[i].At.After(all[i-1].At) {
+			t.Fatalf("%+v comes before %+v", all[i-1], all[i])
+		}
+	}
+	if got := l.Since(began.Add(1), 4*kept, any); len(got) != kept+1 {
+		t.Errorf("without the first there are %d", len(got))
+	}
+	if got := fmt.Sprint(shown(l.Since(began, 2, any))); got != "[AgentConnected n AgentGone n]" {
+		t.Error(got)
+	}
+}
+
 // A policy changes when its generation does. What is there when the manager begins is no change, and neither is what is read again.
 func TestEditsOfPolicies(t *testing.T) {
 	l := New()

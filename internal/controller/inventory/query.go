@@ -24,7 +24,7 @@ type Query struct {
 
 // Answer is what was asked for.
 type Answer struct {
-	// From and To are the time that it is about: whole slots, the latest of which has ended.
+	// From and To are the time that it is about: whole slots, the latest of which has ended, and none before the first report.
 	From, To time.Time
 	// Rows are the flows that are wanted, those with the most calls first; LeftOut counts those beyond the limit, and LeftOutCounts what they are.
 	Rows          []Row
@@ -97,7 +97,7 @@ func (s *Store) Ask(now time.Time, q Query) Answer {
 	defer s.mu.Unlock()
 	s.advance(now)
 	over := span{to: s.slot - 1, step: int64(q.Step / Slot)}
-	over.from = max(over.to-int64(min(max(q.Since, Slot), Kept)/Slot), 0)
+	over.from = max(over.to-int64(min(max(q.Since, Slot), Kept)/Slot), min(s.first-1, over.to), 0)
 	a := Answer{From: s.begin(over.from + 1), To: s.begin(over.to + 1), Step: time.Duration(over.step) * Slot}
 	rows := over
 	if q.TotalPoints {

@@ -28,6 +28,7 @@ type Store struct {
 	mu sync.Mutex
 	// guarded by mu
 	slot  int64 // that is counted in, since epoch
+	first int64 // slot that something was counted in; 0: nothing was yet
 	flows map[key]*flow
 	other [slotsKept + 1]otherSlot // what is not kept apart
 }
@@ -78,6 +79,9 @@ func (s *Store) Add(now time.Time, reported []policy.Flow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.advance(now)
+	if s.first == 0 {
+		s.first = s.slot
+	}
 	for i := range reported {
 		f := &reported[i]
 		c := counts{f.Counts, f.Latency}

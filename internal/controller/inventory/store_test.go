@@ -72,6 +72,29 @@ func TestASlotIsShownWhenItHasEnded(t *testing.T) {
 	}
 }
 
+// A replica that has waited for days until it leads has heard of no calls meanwhile: they would make rates too small for an hour.
+func TestTheTimeBeforeTheFirstReportIsNotCounted(t *testing.T) {
+	s := New(0, began)
+	leads := began.Add(72*time.Hour + Slot/2)
+	if a := s.Ask(leads, Query{Since: time.Minute}); a.To.Sub(a.From) != time.Minute {
+		t.Errorf("without reports it is about %s to %s", a.From, a.To)
+	}
+	s.Add(leads, nil)
+	if a := s.Ask(leads, Query{Since: time.Minute, Step: Slot}); !a.To.Equal(a.From) || a.Total.Points != nil {
+		t.Errorf("with the first report it is about %s to %s", a.From, a.To)
+	}
+	s.Add(leads.Add(Slot), []policy.Flow{called("cart", "a:80", 100, 100)})
+	for _, since := range []time.Duration{time.Minute, time.Hour} {
+		a := s.Ask(leads.Add(2*Slot), Query{Since: since, Step: Slot})
+		if a.To.Sub(a.From) != 2*Slot || a.From.After(leads) || len(a.Total.Points) != 2 || a.Total.Points[1].Counts.Calls != 100 {
+			t.Errorf("%s: from %s to %s there are %+v", since, a.From, a.To, a.Total.Points)
+		}
+	}
+	if a := s.Ask(leads.Add(3*time.Hour), Query{Since: time.Minute}); a.To.Sub(a.From) != time.Minute {
+		t.Errorf("later it is about %s to %s", a.From, a.To)
+	}
+}
+
 func TestWhatIsOldIsForgotten(t *testing.T) {
 	s := New(0, began)
 	s.Add(began, []policy.Flow{called("cart", "a:80", 1, 1), called("web", "a:80", 1, 1)})

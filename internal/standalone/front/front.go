@@ -1,6 +1,7 @@
 package front
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,25 +41,36 @@ type Front struct {
 	Resolver Resolver
 	// Failed hears why a connection could not be handed over, a sentence.
 	Failed func(why string)
+
+	headWait time.Duration // 0: the constant
 }
 
-// Proxy serves an HTTP proxy until the listener is closed, and returns when its connections have ended.
+// Proxy serves an HTTP proxy until the listener is closed. Connections that have not been handed over end then; it returns when the others have.
 func (f *Front) Proxy(l *transport.Listener) { accept(l, f.proxy) }
 
 // Map serves a port that stands for another one, of a host, likewise.
 func (f *Front) Map(l *transport.Listener, host string, port uint16) {
 	to := target{host, port}
-	accept(l, func(c *os.File) { f.mapped(c, to) })
+	accept(l, func(c *connection) { f.mapped(c, to) })
 }
 
-func accept(l *transport.Listener, serve func(*os.File)) {
+// connection is one that is to be handed over.
+type connection struct {
+	*os.File
+	ctx  context.Context // ends when it is too late for that
+	keep func() bool     // has it stay open when ctx ends; false: it has been closed
+}
+
+func accept(l *transport.Listener, serve func(*connection)) {
 	var serving sync.WaitGroup
 	defer serving.Wait()
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
 	for {
 		c, err := l.Accept()
 		switch {
 		case err == nil:
-			serving.Go(func() { serve(c) })
+			serving.Go(func() { serve(&connection{c, ctx, context.AfterFunc(ctx, func() { _ = c.Close() })}) })
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -69,8 +81,8 @@ func accept(l *transport.Listener, serve func(*os.File)) {
 }
 
 // proxy serves one connection of a client that knows it speaks to a proxy.
-func (f *Front) proxy(c *os.File) {
-	b, n, err := readHead(c, nil)
+func (f *Front) proxy(c *connection) {
+	b, n, err := f.readHead(c, nil)
 	if err != nil {
 		_ = c.Close() // the client has gone, or says nothing
 		return
@@ -89,22 +101,29 @@ func (f *Front) proxy(c *os.File) {
 		f.refuse(c, "400 Bad Request", err)
 		return
 	}
-	at, err := f.resolve(to)
+	at, err := f.resolve(c.ctx, to)
 	if err != nil {
 		f.refuse(c, "502 Bad Gateway", err)
 		return
 	}
-	f.Server.Serve(c, at, append(h.rewritten(path, to.hostField()), b[n:]...))
+	f.serve(c, at, append(h.rewritten(path, to.hostField()), b[n:]...))
+}
+
+// serve hands a connection over.
+func (f *Front) serve(c *connection, to netip.AddrPort, read []byte) {
+	if c.keep() {
+		f.Server.Serve(c.File, to, read)
+	}
 }
 
 // connect serves a connection that becomes one to a host.
-func (f *Front) connect(c *os.File, h *head, rest []byte) {
+func (f *Front) connect(c *connection, h *head, rest []byte) {
 	to, err := h.connectTarget()
 	if err != nil {
 		f.refuse(c, "400 Bad Request", err)
 		return
 	}
-	at, err := f.resolve(to)
+	at, err := f.resolve(c.ctx, to)
 	if err != nil {
 		f.refuse(c, "502 Bad Gateway", err)
 		return
@@ -113,13 +132,13 @@ func (f *Front) connect(c *os.File, h *head, rest []byte) {
 		_ = c.Close()
 		return
 	}
-	f.Server.Serve(c, at, rest)
+	f.serve(c, at, rest)
 }
 
 // mapped serves one connection to a mapped port. A request of HTTP/1 is for the host that the port stands for, whatever its client calls it: it knows
 // it under the name of this machine.
-func (f *Front) mapped(c *os.File, to target) {
-	at, err := f.resolve(to)
+func (f *Front) mapped(c *connection, to target) {
+	at, err := f.resolve(c.ctx, to)
 	if err != nil {
 		f.Failed(err.Error())
 		_ = c.Close()
@@ -139,7 +158,7 @@ func (f *Front) mapped(c *os.File, to target) {
 		return
 	}
 	_ = c.SetReadDeadline(time.Time{})
-	f.Server.Serve(c, at, read)
+	f.serve(c, at, read)
 }
 
 // silence is how long a client of a mapped port may say nothing before its server is connected to, which may be the first to speak.
@@ -148,8 +167,8 @@ const silence = 100 * time.Millisecond
 func mayBeMethod(b byte) bool { return b >= 'A' && b <= 'Z' }
 
 // renamed returns what was read of a connection that seems to begin with a request: with the host's name in it, if it does.
-func (f *Front) renamed(c *os.File, read []byte, to target) []byte {
-	b, n, err := readHead(c, read)
+func (f *Front) renamed(c *connection, read []byte, to target) []byte {
+	b, n, err := f.readHead(c, read)
 	if err != nil {
 		return b
 	}
@@ -161,8 +180,8 @@ func (f *Front) renamed(c *os.File, read []byte, to target) []byte {
 }
 
 // readHead reads until the head of a request is there, of which some was read. It returns all that was read, and how long the head is.
-func readHead(c *os.File, read []byte) (b []byte, head int, err error) {
-	if err := c.SetReadDeadline(time.Now().Add(headWait)); err != nil {
+func (f *Front) readHead(c *connection, read []byte) (b []byte, head int, err error) {
+	if err := c.SetReadDeadline(time.Now().Add(cmp.Or(f.headWait, headWait))); err != nil {
 		return read, 0, err
 	}
 	buf := make([]byte, 16<<10)
@@ -188,14 +207,14 @@ func looksOther(b []byte) bool {
 	return len(b) >= len(preface) && string(b[:len(preface)]) == preface
 }
 
-func (f *Front) resolve(to target) (netip.AddrPort, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), lookupWait)
+func (f *Front) resolve(ctx context.Context, to target) (netip.AddrPort, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupWait)
 	defer cancel()
 	return f.Resolver.Resolve(ctx, to.host, to.port)
 }
 
 // refuse answers what cannot be handed over.
-func (f *Front) refuse(c *os.File, status string, why error) {
+func (f *Front) refuse(c *connection, status string, why error) {
 	defer func() { _ = c.Close() }()
 	f.Failed(why.Error())
 	text := "fairlead: " + why.Error() + "\n"

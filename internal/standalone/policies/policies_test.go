@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -83,6 +84,31 @@ func TestPoliciesOfFiles(t *testing.T) {
 				t.Errorf("the first binding is %+v", bindings[0])
 			}
 		})
+	}
+}
+
+// What a policy says for a time only holds as in a cluster, and is refused as there.
+func TestWhatHoldsForATime(t *testing.T) {
+	annotated := strings.Replace(head, "name: p", `name: p, annotations: {policy.fairlead.dev/circuit-breaker: "open until %s"}`, 1) +
+		"spec: {to: [{host: a.example}], circuitBreaker: {consecutiveFailures: 5}}\n"
+	const faulty = head + `spec: {to: [{host: a.example}], faults: {until: "%s", percent: 1, abort: {type: Reset}}}` + "\n"
+	for _, text := range []string{annotated, faulty} {
+		for until, want := range map[string]string{"1970-01-01T10:00:00Z": "", "1970-01-03T00:00:00Z": "more than 24 hours after it was written"} {
+			set, problems := Read(one(fmt.Sprintf(text, until)), options())
+			if want != "" {
+				if !strings.Contains(strings.Join(problems, "\n"), want) {
+					t.Errorf("%s: %q", until, problems)
+				}
+				continue
+			}
+			if problems != nil {
+				t.Fatal(problems)
+			}
+			b := set.Snapshot.Profiles[profile].Bindings[0]
+			if forced := b.ForcedBreaker; text == annotated && (!forced.Open || forced.End().Format(time.RFC3339) != until) || text == faulty && b.Base.Faults == nil {
+				t.Errorf("%s: the binding is %+v", until, b)
+			}
+		}
 	}
 }
 

@@ -79,13 +79,13 @@ func (r *read) document(file string, text []byte) error {
 			return err
 		}
 		p.Namespace = orDefault(p.Namespace, r.options.Namespace)
-		r.add(file, compile.FromRetryPolicy(p))
+		r.add(file, compile.FromRetryPolicy(p), &p.ObjectMeta)
 	case "ClusterRetryPolicy":
 		p := &v1alpha1.ClusterRetryPolicy{}
 		if err := r.policy(text, &head, p); err != nil {
 			return err
 		}
-		r.add(file, compile.FromClusterRetryPolicy(p))
+		r.add(file, compile.FromClusterRetryPolicy(p), &p.ObjectMeta)
 	case "ConfigMap":
 		c := &corev1.ConfigMap{}
 		if err := yaml.Unmarshal(text, c); err != nil {
@@ -131,7 +131,9 @@ func strictly(text []byte, into any) error {
 	return errors.Join(append(unknown, err)...)
 }
 
-func (r *read) add(file string, s compile.Source) {
+// add adds a policy, with what it says for a time only.
+func (r *read) add(file string, s compile.Source, meta *metav1.ObjectMeta) {
+	s.Forced, s.Faults = compile.ForcedOf(meta, r.options.Now), compile.FaultsOf(&s, meta, r.options.Now)
 	r.sources = append(r.sources, source{s, file})
 }
 

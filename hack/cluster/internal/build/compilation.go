@@ -23,7 +23,8 @@ type Progress func(format string, args ...any)
 // reportEvery is how often a compilation says how far it is.
 const reportEvery = 15 * time.Second
 
-// compiling is held while something is compiled: what two need alike is then compiled once. Modules are downloaded meanwhile.
+// compiling is held while something is compiled: what two need alike is then compiled once. Modules are downloaded meanwhile, and what has only to be
+// linked leaves a processor to the next.
 var compiling sync.Mutex
 
 // common are the flags of all that is built here, the same for all, so that what several are made of is compiled once; with a profile, all packages of
@@ -52,7 +53,8 @@ func (c compilation) run(ctx context.Context, progress Progress) error {
 		return err
 	}
 	compiling.Lock()
-	defer compiling.Unlock()
+	next := sync.OnceFunc(compiling.Unlock)
+	defer next()
 	list, err := c.stale(ctx) // once more: what was compiled while we waited is not counted
 	if err != nil {
 		return err
@@ -65,7 +67,7 @@ func (c compilation) run(ctx context.Context, progress Progress) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	text := follow(pipe, newCounter(c.what, list, time.Now, progress))
+	text := follow(pipe, newCounter(c.what, list, time.Now, progress, next))
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", c.what, err, text)
 	}
@@ -130,13 +132,14 @@ type counter struct {
 	now      func() time.Time
 	begin    time.Time
 	progress Progress
+	all      func() // is called when go build has begun with all packages
 
 	mu      sync.Mutex
 	pending map[string]bool
 }
 
-func newCounter(what string, list []byte, now func() time.Time, progress Progress) *counter {
-	c := &counter{what: what, now: now, begin: now(), progress: progress, pending: map[string]bool{}}
+func newCounter(what string, list []byte, now func() time.Time, progress Progress, all func()) *counter {
+	c := &counter{what: what, now: now, begin: now(), progress: progress, all: all, pending: map[string]bool{}}
 	for name := range strings.FieldsSeq(string(list)) {
 		c.pending[name] = true
 	}
@@ -152,6 +155,9 @@ func (c *counter) started(line string) bool {
 		return false
 	}
 	delete(c.pending, line)
+	if len(c.pending) == 0 {
+		c.all()
+	}
 	return true
 }
 
@@ -172,13 +178,20 @@ func (c *counter) report() {
 	}
 }
 
-// Package compiles the main package in dir, statically, to the file out, with the race detector if
-// race is set; that needs a C compiler. Go leaves an out that is up to date alone.
-func Package(ctx context.Context, dir, out string, race bool, progress Progress) error {
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no package at %s", dir)
+// Packages compiles the main packages in some folders of one module at once, statically, into the folder out, each by the name of its own folder; with
+// the race detector if race is set, which needs a C compiler. Go leaves a program that is up to date alone.
+func Packages(ctx context.Context, dirs []string, out string, race bool, progress Progress) error {
+	if len(dirs) == 0 {
+		return nil
 	}
-	c := compilation{what: filepath.Base(dir), dir: dir, out: out, cgo: race, packages: []string{"."}, flags: []string{"-ldflags=-s -w"}}
+	var names []string
+	for _, dir := range dirs {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is no package at %s", dir)
+		}
+		names = append(names, filepath.Base(dir))
+	}
+	c := compilation{what: strings.Join(names, ", "), dir: dirs[0], out: out + "/", cgo: race, packages: dirs, flags: []string{"-ldflags=-s -w"}}
 	if race {
 		// Names are looked up in Go, as without cgo: the C library's way does not work in a static program.
 		c.flags = []string{"-race", "-tags=netgo,osusergo", "-ldflags=-s -w -linkmode external -extldflags -static"}

@@ -17,7 +17,7 @@ func TestACompilationSaysHowFarItIs(t *testing.T) {
 	now := time.Unix(0, 0)
 	var said []string
 	c := newCounter("etcd", []byte(strings.Join(names, "\n")), func() time.Time { return now },
-		func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) })
+		func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }, func() { said = append(said, "all") })
 	text := follow(strings.NewReader(strings.Join(names[:4], "\n")+"\n# example.org/p3\np3.go:1: syntax error\n"), c)
 	if text != "# example.org/p3\np3.go:1: syntax error\n" {
 		t.Errorf("lines that name no package: %q", text)
@@ -28,7 +28,7 @@ func TestACompilationSaysHowFarItIs(t *testing.T) {
 	c.report()
 	follow(strings.NewReader(strings.Join(names[25:], "\n")), c)
 	c.report()
-	want := []string{"etcd: 4 of 100 packages", "etcd: 25 of 100 packages, about 2m30s left", "etcd: linking"}
+	want := []string{"etcd: 4 of 100 packages", "etcd: 25 of 100 packages, about 2m30s left", "all", "etcd: linking"}
 	if !slices.Equal(said, want) {
 		t.Errorf("said %q, want %q", said, want)
 	}

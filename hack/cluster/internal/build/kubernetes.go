@@ -11,22 +11,12 @@ import (
 	"fairlead.dev/fairlead/hack/cluster/internal/paths"
 )
 
-const kubernetesCommands = "k8s.io/kubernetes/cmd/"
+// kubernetesPrograms are the names of the programs that are one, see kube/kubernetes.
+var kubernetesPrograms = []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet"}
 
-// Assets are the packages of the programs that controller-runtime's envtest wants (KUBEBUILDER_ASSETS).
-func Assets() []string {
-	return []string{kubernetesCommands + "kube-apiserver", "fairlead.dev/fairlead/hack/cluster/kube/etcd", kubernetesCommands + "kubectl"}
-}
-
-// Kubernetes are those of a whole cluster.
-func Kubernetes() []string {
-	return append(Assets(), kubernetesCommands+"kube-controller-manager", kubernetesCommands+"kubelet", kubernetesCommands+"kube-scheduler",
-		kubernetesCommands+"kube-proxy")
-}
-
-// EnsureKubernetes builds those of the programs that the cache lacks and returns the directory of
-// all.
-func EnsureKubernetes(ctx context.Context, packages []string, progress Progress) (dir string, err error) {
+// EnsureKubernetes builds etcd, Kubernetes' programs and CoreDNS unless the cache has them, and returns the directory of all. It can be
+// KUBEBUILDER_ASSETS of controller-runtime's envtest.
+func EnsureKubernetes(ctx context.Context, progress Progress) (dir string, err error) {
 	m, err := newModule("kube")
 	if err != nil {
 		return "", err
@@ -43,24 +33,11 @@ func EnsureKubernetes(ctx context.Context, packages []string, progress Progress)
 	if err != nil {
 		return "", err
 	}
-	return store.bin(), store.ensure(ctx, packages, progress)
-}
-
-// EnsureCoreDNS builds CoreDNS unless the cache has it and returns the program's path.
-func EnsureCoreDNS(ctx context.Context, progress Progress) (path string, err error) {
-	m, err := newModule("kube")
-	if err != nil {
+	const own = "fairlead.dev/fairlead/hack/cluster/kube/"
+	if err := store.ensure(ctx, []string{own + "kubernetes", own + "coredns"}, progress); err != nil {
 		return "", err
 	}
-	version, err := m.version(ctx, "github.com/coredns/coredns")
-	if err != nil {
-		return "", err
-	}
-	store, err := m.store("coredns", version, recipe{ldflags: "-s -w"})
-	if err != nil {
-		return "", err
-	}
-	return store.program("coredns"), store.ensure(ctx, []string{"fairlead.dev/fairlead/hack/cluster/kube/coredns"}, progress)
+	return store.bin(), store.call("kubernetes", kubernetesPrograms)
 }
 
 // kubernetesFlags tell the programs their version: without it they report v0.0.0 and refuse to

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path"
@@ -19,7 +20,7 @@ import (
 	"fairlead.dev/fairlead/hack/cluster/internal/paths"
 )
 
-// module is a Go module that only pins versions.
+// module is a Go module that pins versions and has, at most, main packages of a file or two.
 type module struct{ dir string }
 
 // version asks which version of a dependency the module uses.
@@ -50,14 +51,22 @@ func (m module) store(name, version string, r recipe) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	pins, err := os.ReadFile(filepath.Join(m.dir, "go.mod"))
+	files, err := filepath.Glob(filepath.Join(m.dir, "*", "*.go")) // which sorts
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(append(pins, r.ldflags+r.tags...))
+	sum := sha256.New()
+	for _, file := range append(files, filepath.Join(m.dir, "go.mod")) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		sum.Write(text)
+	}
+	io.WriteString(sum, r.ldflags+r.tags)
 	return &store{
 		name: name, dir: filepath.Join(cache, name, version+"-"+runtime.GOOS+"-"+runtime.GOARCH),
-		module: m, recipe: r, hash: hex.EncodeToString(sum[:]),
+		module: m, recipe: r, hash: hex.EncodeToString(sum.Sum(nil)),
 	}, nil
 }
 
@@ -122,6 +131,24 @@ func (s *store) build(ctx context.Context, packages []string, progress Progress)
 			return err
 		}
 		if err := os.WriteFile(s.stamp(name), []byte(s.hash), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// call gives a program of the store further names, by links that are made aside and renamed, so that a name always leads to a program.
+func (s *store) call(program string, names []string) error {
+	for _, name := range names {
+		if to, err := os.Readlink(s.program(name)); err == nil && to == program {
+			continue
+		}
+		aside, err := os.MkdirTemp(s.dir, "new-")
+		if err != nil {
+			return err
+		}
+		link := filepath.Join(aside, name)
+		if err := errors.Join(os.Symlink(program, link), os.Rename(link, s.program(name)), os.RemoveAll(aside)); err != nil {
 			return err
 		}
 	}

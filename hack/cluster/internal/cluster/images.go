@@ -29,25 +29,29 @@ type Image struct {
 	Tag, Digest, Archive string
 }
 
-// BuildImages builds one image per package directory, with the race detector if race is set; it is
-// named after the directory.
+// BuildImages builds one image per package directory, all of one module, with the race detector if race is set; it is named after the directory.
 func BuildImages(ctx context.Context, dirs []string, race bool, progress build.Progress) ([]Image, error) {
+	checkout, err := paths.Root()
+	if err != nil {
+		return nil, err
+	}
+	place, err := imageDir(checkout)
+	if err != nil {
+		return nil, err
+	}
+	packages := make([]string, len(dirs))
+	for n, dir := range dirs {
+		if packages[n], err = filepath.Abs(dir); err != nil {
+			return nil, err
+		}
+	}
+	if err := build.Packages(ctx, packages, place, race, progress); err != nil {
+		return nil, err
+	}
 	var out []Image
-	for _, dir := range dirs {
-		abs, err := filepath.Abs(dir)
-		if err != nil {
-			return nil, err
-		}
-		name := filepath.Base(abs)
-		place, err := imageDir(abs)
-		if err != nil {
-			return nil, err
-		}
-		program := filepath.Join(place, name)
-		if err := build.Package(ctx, abs, program, race, progress); err != nil {
-			return nil, err
-		}
-		img, err := pack(name, program)
+	for _, dir := range packages {
+		name := filepath.Base(dir)
+		img, err := pack(name, filepath.Join(place, name))
 		if err != nil {
 			return nil, err
 		}
@@ -83,8 +87,8 @@ func imageDir(source string) (string, error) {
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-// systemImages builds what every cluster needs.
-func systemImages(ctx context.Context, progress build.Progress) ([]Image, error) {
+// systemImages builds what every cluster needs; bin has the programs of EnsureKubernetes.
+func systemImages(ctx context.Context, bin string, progress build.Progress) ([]Image, error) {
 	checkout, err := paths.Root()
 	if err != nil {
 		return nil, err
@@ -93,11 +97,7 @@ func systemImages(ctx context.Context, progress build.Progress) ([]Image, error)
 	if err != nil {
 		return nil, err
 	}
-	program, err := build.EnsureCoreDNS(ctx, progress)
-	if err != nil {
-		return nil, err
-	}
-	coredns, err := pack("coredns", program)
+	coredns, err := pack("coredns", filepath.Join(bin, "coredns"))
 	return append(images, coredns), err
 }
 

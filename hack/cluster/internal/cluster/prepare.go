@@ -58,8 +58,13 @@ func prepare(ctx context.Context, w Want, progress build.Progress) (*prepared, e
 	var system, others []Image
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { p.tools, err = nodetools.Ensure(ctx, progress); return })
-	group.Go(func() (err error) { p.bin, err = build.EnsureKubernetes(ctx, build.Kubernetes(), progress); return })
-	group.Go(func() (err error) { system, err = systemImages(ctx, progress); return })
+	group.Go(func() (err error) {
+		if p.bin, err = build.EnsureKubernetes(ctx, progress); err != nil {
+			return err
+		}
+		system, err = systemImages(ctx, p.bin, progress)
+		return err
+	})
 	group.Go(func() (err error) { others, err = BuildImages(ctx, w.Images, false, progress); return })
 	if slices.Contains(w.Containerd, Built) {
 		group.Go(func() (err error) { p.built, err = build.EnsureContainerd(ctx, progress); return })

@@ -81,7 +81,7 @@ func exchange() *routes.Exchange {
 	return &routes.Exchange{
 		Pod: "checkout", Original: netip.MustParseAddrPort("10.0.0.1:80"), Outcome: call.Outcome{Status: 200, Attempts: 1}, Took: time.Second, Rule: "r",
 		Attempts: []routes.Attempt{{Status: 200, Peer: netip.MustParseAddrPort("10.1.0.1:8080"), Took: time.Second}},
-		Method:   []byte("GET"), Host: []byte("shop.example"), Path: []byte("/a?b"),
+		Method:   []byte("GET"), Host: []byte("me:secret@shop.example"), Path: []byte("/a#b?c"),
 		Trace: &routes.Trace{
 			ID: tracing.NewTraceID(), Span: tracing.NewSpanID(), Flags: 1, Began: now,
 			Attempts: []routes.Span{{ID: tracing.NewSpanID(), Number: 1, Began: now}},
@@ -145,7 +145,7 @@ func TestSpansAreExported(t *testing.T) {
 			}
 			a := spanstest.Attributes(c.Spans()[0].GetAttributes())
 			for key, want := range map[string]any{
-				"k8s.namespace.name": "shop", "k8s.pod.name": "checkout", "fairlead.workload": "Deployment/c", "fairlead.policy": "shop/p", "fairlead.rule": "r", "url.path": "/a", "server.port": int64(80),
+				"k8s.namespace.name": "shop", "k8s.pod.name": "checkout", "fairlead.workload": "Deployment/c", "fairlead.policy": "shop/p", "fairlead.rule": "r", "url.path": "/a", "server.address": "shop.example", "server.port": int64(80),
 			} {
 				if a[key] != want {
 					t.Errorf("%s is %v, want %v", key, a[key], want)

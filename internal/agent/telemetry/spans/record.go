@@ -1,7 +1,6 @@
 package spans
 
 import (
-	"bytes"
 	"net/netip"
 	"time"
 
@@ -41,8 +40,8 @@ func (r *record) copyOf(x *routes.Exchange, id policy.ID, target string) {
 	r.policy, r.target, r.pod, r.rule, r.original = id, target, x.Pod, x.Rule, x.Original
 	r.grpc, r.detail = x.GRPC, x.Detail
 	r.method = appendCut(r.method[:0], x.Method, maxMethod)
-	r.host = appendCut(r.host[:0], x.Host, maxHost)
-	r.path = appendCut(r.path[:0], pathOf(x.Path), maxPath)
+	r.host = appendCut(r.host[:0], routes.ShownHost(x.Host), maxHost)
+	r.path = appendCut(r.path[:0], routes.ShownPath(x.Path), maxPath)
 	n := min(len(x.Attempts), len(x.Trace.Attempts))
 	r.attempts = append(r.attempts[:0], x.Attempts[:n]...)
 	r.attemptSpans = append(r.attemptSpans[:0], x.Trace.Attempts[:n]...)
@@ -58,18 +57,3 @@ func (r *record) forget() {
 func (r *record) spans() uint64 { return uint64(1 + len(r.attempts)) }
 
 func appendCut(to, b []byte, most int) []byte { return append(to, b[:min(len(b), most)]...) }
-
-// pathOf returns the path of a request's target, in any of its forms (RFC 9112 section 3.2), without a query; empty if it has none.
-func pathOf(target []byte) []byte {
-	if i := bytes.IndexByte(target, '?'); i >= 0 {
-		target = target[:i]
-	}
-	if _, rest, absolute := bytes.Cut(target, []byte("://")); absolute && target[0] != '/' {
-		i := bytes.IndexByte(rest, '/')
-		if i < 0 {
-			return nil
-		}
-		target = rest[i:]
-	}
-	return target
-}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
+	"fairlead.dev/fairlead/internal/agent/routes"
 	"fairlead.dev/fairlead/internal/agent/telemetry/taps"
 	"fairlead.dev/fairlead/internal/liveapi"
 	"fairlead.dev/fairlead/internal/policy"
@@ -20,7 +21,7 @@ type Filter struct {
 	Policy string
 	// Host is a host or an address, without a port, or *.suffix.
 	Host string
-	// Method is the request's. Path is its path without the query, or, with * at its end, what that begins with.
+	// Method is the request's. Path is its path without query and fragment, or, with * at its end, what that begins with.
 	Method, Path string
 	// Header is the name of a field that the request has, or name=value. Of a value only the whole can be asked for, and none that may be a secret by its name.
 	Header string
@@ -54,8 +55,8 @@ func (f *Filter) compile() (*matcher, error) {
 	if f.Path != "" && !strings.HasPrefix(f.Path, "/") {
 		return nil, fmt.Errorf("path is %s; write one that begins with /, with * at its end for those below it", liveapi.Quote(f.Path))
 	}
-	if strings.Contains(f.Path, "?") {
-		return nil, errors.New("path has a query; write the path alone")
+	if strings.ContainsAny(f.Path, "?#") {
+		return nil, errors.New("path has a query or a fragment; write the path alone")
 	}
 	if len(f.Mark) > maxMark {
 		return nil, fmt.Errorf("mark has %d bytes; %d are possible", len(f.Mark), maxMark)
@@ -88,9 +89,7 @@ func (m *matcher) wantsPath(target []byte) bool {
 	if m.Path == "" {
 		return true
 	}
-	if i := bytes.IndexByte(target, '?'); i >= 0 {
-		target = target[:i]
-	}
+	target = routes.PathOf(target)
 	if prefix, below := strings.CutSuffix(m.Path, "*"); below {
 		return bytes.HasPrefix(target, []byte(prefix))
 	}

@@ -78,7 +78,7 @@ func newTraces() *Traces {
 }
 
 func TestATraceWantsTheCallsThatItsFilterSays(t *testing.T) {
-	w := watchable(t, head{"POST", "Payments.shop:80", "/v1/charge?card=4711", map[string]string{"x-debug": "yes", "authorization": "Bearer t"}})
+	w := watchable(t, head{"POST", "Payments.shop:80", "/v1/charge#card=4711", map[string]string{"x-debug": "yes", "authorization": "Bearer t"}})
 	for name, tc := range map[string]struct {
 		filter Filter
 		wants  bool
@@ -132,6 +132,7 @@ func TestWhatNoTraceCanMeanIsRefused(t *testing.T) {
 		"a host":           {Filter{Host: "a.*"}, "write a host, or *.example.com"},
 		"a path":           {Filter{Path: "v1"}, "write one that begins with /"},
 		"a query":          {Filter{Path: "/?a=b"}, "write the path alone"},
+		"a fragment":       {Filter{Path: "/#a"}, "write the path alone"},
 		"a long mark":      {Filter{Mark: strings.Repeat("m", 65)}, "64 are possible"},
 		"a secret's value": {Filter{Header: "Authorization=Bearer t"}, "write the name alone"},
 		"a cookie's value": {Filter{Header: "cookie=s=1"}, "write the name alone"},
@@ -310,9 +311,9 @@ func TestATraceIsServedAsLines(t *testing.T) {
 	if err := lines.Decode(&first); err != nil || first.Node != "node-1" || first.Begin != nil {
 		t.Fatalf("%+v, %v", first, err)
 	}
-	w := of.begin(watchable(t, head{"GET", "a", "/p?card=4711", map[string]string{"x-debug": "yes"}}))
+	w := of.begin(watchable(t, head{"GET", "4711@a", "/p#card=4711", map[string]string{"x-debug": "yes"}}))
 	w.Step(&call.Step{At: time.Now(), What: call.Begins})
-	w.Done(&routes.Exchange{Path: []byte("/p?card=4711"), Outcome: call.Outcome{Status: 200}})
+	w.Done(&routes.Exchange{Path: []byte("/p#card=4711"), Outcome: call.Outcome{Status: 200}})
 	rest, err := io.ReadAll(io.MultiReader(lines.Buffered(), res.Body))
 	if err != nil {
 		t.Fatal(err)

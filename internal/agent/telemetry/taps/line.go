@@ -1,7 +1,6 @@
 package taps
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 
@@ -19,7 +18,8 @@ const (
 	maxPath   = 256
 )
 
-// CallOf returns what is shown of a call, but for whose it is. Queries, header fields and bodies are not among it: they hold secrets.
+// CallOf returns what is shown of a call, but for whose it is. Queries, fragments, user information, header fields and bodies are not
+// among it: they hold secrets.
 func CallOf(e *routes.Exchange, id policy.ID, target string) *liveapi.Call {
 	o := &e.Outcome
 	c := &liveapi.Call{
@@ -81,20 +81,13 @@ func kindName(k call.Kind) string {
 // ShownMethod is a method as it is shown.
 func ShownMethod(b []byte) string { return shown(b, maxMethod) }
 
-// ShownHost is the host as it is shown.
-func ShownHost(b []byte) string { return shown(b, maxHost) }
+// ShownHost is the host as it is shown (routes.ShownHost).
+func ShownHost(b []byte) string { return shown(routes.ShownHost(b), maxHost) }
 
-// ShownPath is the path of a target as it is shown: without its query.
-func ShownPath(target []byte) string { return shown(withoutQuery(target), maxPath) }
+// ShownPath is the path of a target as it is shown (routes.ShownPath).
+func ShownPath(target []byte) string { return shown(routes.ShownPath(target), maxPath) }
 
 // shown returns what a client has sent, cut. What is no UTF-8 is replaced.
 func shown(b []byte, most int) string {
 	return strings.ToValidUTF8(string(b[:min(len(b), most)]), "�")
-}
-
-func withoutQuery(path []byte) []byte {
-	if i := bytes.IndexByte(path, '?'); i >= 0 {
-		return path[:i]
-	}
-	return path
 }

@@ -32,7 +32,7 @@ func failedOnce() *routes.Exchange {
 	return &routes.Exchange{
 		Pod: "uid-1", Original: netip.MustParseAddrPort("10.96.0.7:80"), Rule: "charge",
 		Outcome: call.Outcome{Kind: call.OK, Cause: call.OK, Decision: call.Recovered, Status: 200, Attempts: 2, Took: 30 * time.Millisecond},
-		Took:    40 * time.Millisecond, Method: []byte("POST"), Host: []byte("Payments.shop:80"), Path: []byte("/charge?card=4111"),
+		Took:    40 * time.Millisecond, Method: []byte("POST"), Host: []byte("Payments.shop:80"), Path: []byte("http://4111@payments.shop/charge#card=4111"),
 		Attempts: []routes.Attempt{
 			{Kind: call.Reset, Peer: netip.MustParseAddrPort("10.0.0.1:8080"), Detail: routes.DetailReset, Took: 10 * time.Millisecond},
 			{Kind: call.OK, Status: 200, Start: call.Retry, Reused: true, Peer: netip.MustParseAddrPort("10.0.0.2:8080"), Took: 15 * time.Millisecond},

@@ -2,7 +2,9 @@
 package screentest
 
 import (
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -119,26 +121,37 @@ func (t *Terminal) Raw() string {
 	return t.raw.String()
 }
 
-// Apart reports whether programs draw on a screen of their own.
-func (t *Terminal) Apart() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.screen.IsAltScreen()
-}
-
 // Await waits until the terminal shows something, and returns all that it shows.
-func (t *Terminal) Await(what string) string {
+func (t *Terminal) Await(what ...string) string {
 	t.t.Helper()
-	return t.Until("shows "+what, func(text string) bool { return strings.Contains(text, what) })
+	return t.Until(fmt.Sprintf("shows %q", what), func(text string, _ bool) bool { return has(text, what) })
 }
 
-// Until waits until what the terminal shows is as is says, and returns it.
-func (t *Terminal) Until(what string, is func(text string) bool) string {
+// AwaitView waits until a screen of the program's own shows something, and returns all that it shows.
+func (t *Terminal) AwaitView(what ...string) string {
+	t.t.Helper()
+	return t.Until(fmt.Sprintf("shows %q in a view", what), func(text string, apart bool) bool { return apart && has(text, what) })
+}
+
+// AwaitEnd waits until programs have left the screen of their own and what is left behind shows something, and returns all that it shows.
+func (t *Terminal) AwaitEnd(what ...string) string {
+	t.t.Helper()
+	return t.Until(fmt.Sprintf("shows %q after its end", what), func(text string, apart bool) bool { return !apart && has(text, what) })
+}
+
+// has reports whether a text has all of something.
+func has(text string, what []string) bool {
+	return !slices.ContainsFunc(what, func(w string) bool { return !strings.Contains(text, w) })
+}
+
+// Until waits until what the terminal shows is as is says, and returns it. It hands is what stands on the terminal, and whether that is a screen of the
+// program's own, at one moment.
+func (t *Terminal) Until(what string, is func(text string, apart bool) bool) string {
 	t.t.Helper()
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	for {
-		if text := t.Text(); is(text) {
+		if text, apart := t.shown(); is(text, apart) {
 			return text
 		}
 		select {
@@ -147,4 +160,11 @@ func (t *Terminal) Until(what string, is func(text string) bool) string {
 			t.t.Fatalf("it is not so that the terminal %s:\n%s\n%q", what, t.Text(), t.Raw())
 		}
 	}
+}
+
+// shown is what stands on the terminal, and whether that is a screen of the program's own.
+func (t *Terminal) shown() (text string, apart bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.screen.String(), t.screen.IsAltScreen()
 }

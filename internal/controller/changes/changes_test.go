@@ -59,7 +59,7 @@ func TestAgentsPushOutNothingElse(t *testing.T) {
 		}
 		l.Add(liveapi.Change{At: began.Add(time.Duration(2*i + 1)), Kind: kind, Node: "n"})
 		if i == kept {
-			l.PolicySeen(began.Add(time.Duration(2*i+2)), "shop/b", 1, false)
+			l.PolicySeen(began.Add(time.Duration(2*i+2)), "shop/b", Edit{Generation: 1}, false)
 		}
 	}
 	all := l.Since(began, 4*kept, any)

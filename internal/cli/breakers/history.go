@@ -43,11 +43,8 @@ func newHistory(env *kube.Env, reach ask.Reach) *cobra.Command {
 		Use:   "history [POLICY]",
 		Short: "List when circuit breakers opened and closed of late",
 		Long: `Lists when the circuit breakers of each destination opened, the first on any node, and closed, the last, and when they were kept open or closed by
-<<<<<<< HEAD
-annotation: the latest first. One that was open is gone when an edit removes it, or with its pods or its agent. The manager keeps the last 4096 changes of all kinds, since it leads.`,
-=======
-annotation: the latest first. The manager keeps the last 4096 changes of policies and their breakers, since it leads.`,
->>>>>>> main
+annotation: the latest first. One that was open is gone when an edit removes it, or with its pods or its agent. The manager keeps the last 4096 changes of policies and their
+breakers, since it leads.`,
 		Example: "  kubectl fairlead breakers history -A\n  kubectl fairlead breakers history payments -n shop --since 24h\n  kubectl fairlead breakers history -A --destination billing/payments --watch",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -111,9 +108,6 @@ func (h *history) collect(ctx context.Context, env *kube.Env, c client.Reader, a
 	return found, nil
 }
 
-<<<<<<< HEAD
-// lasted says of each breaker that has closed or is gone for how long it was open, as far as it opened among the changes, of which the latest come first.
-=======
 // ask returns the changes of each kind, the latest first. There may be more of other kinds than one answer has.
 func (h *history) ask(ctx context.Context, a *ask.Asker) (all []liveapi.Change, err error) {
 	for _, kind := range slices.Sorted(maps.Keys(words)) {
@@ -131,8 +125,7 @@ func (h *history) ask(ctx context.Context, a *ask.Asker) (all []liveapi.Change, 
 	return all, nil
 }
 
-// lasted says of each breaker that has closed for how long it was open, as far as it opened among the changes, of which the latest come first.
->>>>>>> main
+// lasted says of each breaker that has closed or is gone for how long it was open, as far as it opened among the changes, of which the latest come first.
 func lasted(changes []liveapi.Change) []string {
 	out, since := make([]string, len(changes)), map[string]time.Time{}
 	for i, c := range slices.Backward(changes) {

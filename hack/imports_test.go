@@ -139,7 +139,7 @@ var packages = map[string][]string{
 	"internal/dashboard/generated/serve": {"internal/dashboard", "internal/dashboard/generated"},
 	"internal/standalone": {"internal/policy", "internal/agent/dns", "internal/agent/proxy", "internal/agent/routes", "internal/agent/telemetry",
 		"internal/agent/transport", "internal/agent/upstream", "internal/standalone/..."},
-	"internal/cli/run": {"internal/standalone/...", "internal/agent/transport", "internal/cli/screen"},
+	"internal/cli/run": {"internal/standalone/...", "internal/agent/transport", "internal/cli/output", "internal/cli/screen"},
 	"hack/try":         {"internal/cli/run"},
 	"test/study": {"api/v1alpha1", "internal/policy", "internal/controller/compile", "internal/controller/shares", "internal/agent/call",
 		"internal/agent/resilience"},

@@ -8,6 +8,11 @@ release: ## Make a release into dist/VERSION (VERSION=1.2.3, REGISTRY=where its 
 	cd hack/release && go build -o ../../bin/release .
 	bin/release -version '$(VERSION)' -registry '$(REGISTRY)' -downloads '$(DOWNLOADS)'
 
+.PHONY: release-images
+release-images: ## Have config/release name the images of a release, in the commit that is to be tagged (VERSION=1.2.3, REGISTRY=where they will be).
+	cd hack/release && go build -o ../../bin/release .
+	bin/release -images -version '$(VERSION)' -registry '$(REGISTRY)'
+
 .PHONY: release-check
 release-check: ## Make a release twice, from two clones of what is committed, and fail unless their checksums are the same.
 	@hack/release-check.sh

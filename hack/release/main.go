@@ -16,13 +16,17 @@ const usage = `usage: release -version 1.2.3 [-registry REGISTRY] [-downloads UR
 writes to DIR/1.2.3:
 
   bin/                 programs, by platform
-  images/              OCI archives, each for linux/amd64 and linux/arm64
+  images/              OCI archives, each for linux/amd64 and linux/arm64, and their sizes
   sbom/                the components of each program (CycloneDX)
   krew/                the plugin of kubectl for Krew: archives and manifest
   install.yaml         all that kubectl apply needs
   fairlead-1.2.3.tgz   the Helm charts
   fairlead-crds-1.2.3.tgz
   checksums.txt        for sha256sum -c
+
+release -images -version 1.2.3 [-registry REGISTRY] [-tree DIR]
+
+has config/release of the tree name the images of that release, to be committed and tagged before it is made
 `
 
 // semver is what Helm takes for a version.
@@ -38,9 +42,16 @@ func main() {
 	flags.StringVar(&r.downloads, "downloads", "https://fairlead.dev/releases", "")
 	flags.StringVar(&r.tree, "tree", ".", "")
 	out := flags.String("out", "dist", "")
+	onlyImages := flags.Bool("images", false, "")
 	flags.Parse(os.Args[1:])
 	if !semver.MatchString(r.version) {
 		log.Fatalf("release: version %q: write three numbers, as 1.2.3 or 1.2.3-rc.1", r.version)
+	}
+	if *onlyImages {
+		if err := r.stamp(); err != nil {
+			log.Fatal("release: ", err)
+		}
+		return
 	}
 	r.out = filepath.Join(*out, r.version)
 	if err := r.make(); err != nil {

@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"log"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"fairlead.dev/fairlead/hack/release/internal/charts"
 	"fairlead.dev/fairlead/hack/release/internal/images"
@@ -22,6 +24,9 @@ type release struct {
 var users = map[string]string{"manager": "65532:65532", "agent": "0:0", "dashboard": "65532:65532"}
 
 func (r *release) make() error {
+	if err := r.checkStamp(); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(r.out); err != nil {
 		return err
 	}
@@ -77,32 +82,37 @@ func (r *release) writeImages(programs []program) (map[string]string, error) {
 		}
 		byArch[p.name][p.arch] = p.path
 	}
+	return r.packImages(byArch)
+}
+
+// packImages writes an image of each program, and their sizes into images/sizes.md.
+func (r *release) packImages(byArch map[string]map[string]string) (map[string]string, error) {
 	digests := map[string]string{}
-	for name, paths := range byArch {
+	sizes := "| image | platform | pulled, MB | unpacked, MB |\n|---|---|---|---|\n"
+	for _, name := range slices.Sorted(maps.Keys(byArch)) {
 		log.Printf("image of %s", name)
-		digest, err := images.Write(images.Recipe{
+		written, err := images.Write(images.Recipe{
 			Name: name, Tag: r.image(name) + ":" + r.version, Version: r.version, User: users[name],
 			// For policies that trust them (tls.caBundleRef: {kind: System}).
 			Roots:    name == "agent",
-			Programs: paths,
+			Programs: byArch[name],
 		}, filepath.Join(r.out, "images", fmt.Sprintf("%s-%s.oci.tar", name, r.version)))
 		if err != nil {
 			return nil, err
 		}
-		digests[name] = digest
+		digests[name] = written.Digest
+		for _, s := range written.Sizes {
+			sizes += fmt.Sprintf("| `%s` | linux/%s | %.1f | %.1f |\n", name, s.Arch, float64(s.Pulled)/1e6, float64(s.Unpacked)/1e6)
+		}
 	}
-	return digests, nil
+	return digests, os.WriteFile(filepath.Join(r.out, "images", "sizes.md"), []byte(sizes), 0o644)
 }
 
 func (r *release) image(name string) string { return r.registry + "/" + name }
 
 // writeManifests writes what names the images: install.yaml and the charts.
 func (r *release) writeManifests(digests map[string]string) error {
-	var replaced []manifests.Image
-	for _, name := range []string{"agent", "manager"} {
-		replaced = append(replaced, manifests.Image{Name: "fairlead.dev/" + name, NewName: r.image(name), NewTag: r.version, Digest: digests[name]})
-	}
-	installed, err := manifests.Build(filepath.Join(r.tree, "config/default"), replaced...)
+	installed, err := manifests.Build(filepath.Join(r.tree, "config/default"), r.replaced(digests)...)
 	if err != nil {
 		return err
 	}

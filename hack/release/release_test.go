@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -68,12 +69,17 @@ func checkPinned(t *testing.T, dir string, digests map[string]string) {
 	}
 }
 
-// TestTheManifestsAreARemoteBase: a kustomization may name config/default in a repository by its URL and a tag.
+// TestTheManifestsAreARemoteBase: from the URL of a repository and the tag of a release, config/release installs what install.yaml does, and the images that the chart names.
 func TestTheManifestsAreARemoteBase(t *testing.T) {
 	repository := t.TempDir()
 	if err := os.CopyFS(filepath.Join(repository, "config"), os.DirFS(filepath.Join(tree, "config"))); err != nil {
 		t.Fatal(err)
 	}
+	r := &release{tree: repository, version: "1.2.3", registry: "registry.example/fairlead"}
+	if err := r.stamp(); err != nil {
+		t.Fatal(err)
+	}
+	r.tree = tree
 	for _, args := range [][]string{
 		{"init", "-q"}, {"add", "."}, {"-c", "user.name=a", "-c", "user.email=a@b.example", "commit", "-q", "-m", "a"}, {"tag", "v1.2.3"},
 	} {
@@ -83,16 +89,92 @@ func TestTheManifestsAreARemoteBase(t *testing.T) {
 			t.Fatalf("git %v: %v\n%s", args, err, out)
 		}
 	}
-	remote, err := manifests.Build("file://" + repository + "//config/default?ref=v1.2.3")
+	r.out = t.TempDir()
+	if err := r.writeManifests(nil); err != nil {
+		t.Fatal(err)
+	}
+	installed, err := os.ReadFile(filepath.Join(r.out, "install.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	local, err := manifests.Build(filepath.Join(tree, "config/default"))
+	remote, err := manifests.Build("file://" + repository + "//config/release?ref=v1.2.3")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if parsed, err := objects.Parse(remote); err != nil || len(parsed) < 10 || string(remote) != string(local) {
-		t.Errorf("%d objects by URL (%v); the same as by path: %v", len(parsed), err, string(remote) == string(local))
+	if parsed, err := objects.Parse(remote); err != nil || len(parsed) < 10 || string(remote) != string(installed) {
+		t.Errorf("%d objects by URL (%v); the same as install.yaml: %v", len(parsed), err, string(remote) == string(installed))
+	}
+	chart, err := charts.Render(filepath.Join(tree, "charts", charts.Main), "fairlead-system", map[string]any{
+		"image": map[string]any{"registry": r.registry, "tag": r.version}, "dashboard": map[string]any{"enabled": true},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendered, err := json.Marshal(chart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dashboard := buildRemote(t, "- file://"+repository+"//config/dashboard?ref=v1.2.3", "- file://"+repository+"//config/images?ref=v1.2.3")
+	for name, of := range map[string][]byte{"manager": remote, "agent": remote, "dashboard": dashboard} {
+		image := "registry.example/fairlead/" + name + ":1.2.3"
+		if !strings.Contains(string(of), "image: "+image+"\n") || !strings.Contains(string(rendered), `"image":"`+image+`"`) {
+			t.Errorf("the manifests by URL, or the chart, do not name %s", image)
+		}
+	}
+}
+
+// buildRemote builds the dashboard as docs/operations/install.md says it: what a repository has, with its images.
+func buildRemote(t *testing.T, resource, component string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	text := "resources:\n" + resource + "\ncomponents:\n" + component + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	built, err := manifests.Build(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return built
+}
+
+// TestAReleaseIsMadeFromACommitThatNamesIt: where config/release names other images than are made, it is refused with what to do.
+func TestAReleaseIsMadeFromACommitThatNamesIt(t *testing.T) {
+	r := &release{tree: t.TempDir(), version: "1.2.3", registry: "registry.example/fairlead"}
+	if err := os.CopyFS(filepath.Join(r.tree, "config/images"), os.DirFS(filepath.Join(tree, "config/images"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.checkStamp(); err == nil || !strings.Contains(err.Error(), "make release-images VERSION=1.2.3 REGISTRY=registry.example/fairlead") {
+		t.Errorf("a commit that names no release: %v", err)
+	}
+	for _, version := range []string{"1.2.3", "1.2.4-check"} {
+		if r.version == "1.2.3" {
+			if err := r.stamp(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r.version = version; r.checkStamp() != nil {
+			t.Errorf("%s: %v", version, r.checkStamp())
+		}
+	}
+	if r.version = "1.2.4"; r.checkStamp() == nil {
+		t.Error("1.2.4 is made from the commit of 1.2.3")
+	}
+}
+
+// TestTheImagesAreThoseOfOneRelease: what is committed is what make release-images writes for the version that it names.
+func TestTheImagesAreThoseOfOneRelease(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(tree, imagesFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`newName: (\S+)/agent\n  newTag: (\S+)\n`).FindSubmatch(text)
+	if named == nil {
+		t.Fatalf("%s names no image of the agent", imagesFile)
+	}
+	r := &release{tree: tree, version: string(named[2]), registry: string(named[1])}
+	if string(text) != string(r.images()) {
+		t.Errorf("%s is not what make release-images writes for %s:\n%s", imagesFile, r.version, r.images())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gbytes"
 	"github.com/onsi/gomega/gexec"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/internal/cli/screen/screentest"
 	"fairlead.dev/fairlead/internal/liveapi"
@@ -165,6 +168,32 @@ var _ = Describe("kubectl fairlead", Ordered, ContinueOnFailure, func() {
 		Eventually(func() string { return p.must(ctx, "top", "-n", env.namespace, "--since", "5m") }).
 			WithContext(ctx).WithTimeout(time.Minute).WithPolling(2 * time.Second).Should(MatchRegexp(`caller +%s/upstream:80 +HTTP`, env.namespace))
 	}, NodeTimeout(3*time.Minute))
+
+	It("goes on showing calls when the agent of a node is replaced", func(ctx context.Context) {
+		env.policy(ctx, "plugin", pluginPolicy)
+		caller := env.caller()
+		tap, err := gexec.Start(p.command(ctx, "tap", "-n", env.namespace, "-o", "json", "--rate", "1000"), nil, GinkgoWriter)
+		Expect(err).NotTo(HaveOccurred())
+		shows := func(path string) {
+			Eventually(func() []byte { // the tap is there once it shows a call
+				env.call(ctx, caller, env.url(path), "-n", "1")
+				return tap.Out.Contents()
+			}).WithContext(ctx).WithTimeout(90 * time.Second).WithPolling(500 * time.Millisecond).Should(ContainSubstring(path))
+		}
+		shows("/plugin-before")
+		agent := cluster.agentOn(ctx, caller.Spec.NodeName)
+		Expect(cluster.Delete(ctx, agent, client.GracePeriodSeconds(0))).To(Succeed())
+		Eventually(func() bool {
+			return slices.ContainsFunc(readyPods(cluster.agents(ctx)), func(p corev1.Pod) bool { return p.Spec.NodeName == caller.Spec.NodeName && p.UID != agent.UID })
+		}).WithContext(ctx).WithTimeout(time.Minute).Should(BeTrue())
+		env.programmed(ctx, "plugin")
+		shows("/plugin-after")
+		env.call(ctx, caller, env.url("/plugin-replaced"), "-n", "5")
+		Eventually(func() int { return len(tapped(tap.Out, "/plugin-replaced")) }).WithContext(ctx).Should(Equal(5))
+		Expect(env.seen(ctx, "/plugin-replaced").Requests).To(Equal(5), "what the upstream has seen")
+		tap.Terminate().Wait(10 * time.Second)
+		Expect(tap.ExitCode()).To(Equal(0), "it ends as it was asked to")
+	}, NodeTimeout(4*time.Minute))
 
 	It("keeps circuit breakers open and closed for a time", func(ctx context.Context) {
 		env.policy(ctx, "plugin", pluginPolicy+"circuitBreaker: {consecutiveFailures: 3, open: {duration: 1m}}\n")

@@ -98,6 +98,22 @@ var _ = Describe("kubectl fairlead for one call, and for who is to help", Ordere
 		Expect(env.seen(ctx, "/trace-made").Requests).To(Equal(2), "one call, of two attempts")
 	}, NodeTimeout(4*time.Minute))
 
+	It("makes a call over TLS from a pod, and traces its connection", func(ctx context.Context) {
+		env.policy(ctx, "traced-tls", `
+podSelector: {matchLabels: {app: caller}}
+to: [{service: {name: kubernetes, namespace: default, port: 443}}]
+`)
+		Eventually(func(g Gomega) { // once the pod's connections are captured
+			text, notes, code := run(ctx, "trace", env.caller().Name, "--call", "https://kubernetes.default.svc/version?trace=tls", "--insecure", "--timeout", "1m")
+			g.Expect(code).To(Equal(0), text+notes)
+			g.Expect(text).To(And(ContainSubstring("policy "+env.namespace+"/traced-tls"), ContainSubstring("attempt 1 (first)"), ContainSubstring("TCP")))
+			g.Expect(notes).To(MatchRegexp(`within the connection the call was answered with (200|401|403) over HTTP/2\.0`))
+		}).WithContext(ctx).WithTimeout(2 * time.Minute).Should(Succeed())
+		text, notes, code := run(ctx, "trace", env.caller().Name, "--call", "https://kubernetes.default.svc/version?trace=verified", "--plain", "--timeout", "1m")
+		Expect(code).To(Equal(0), text+notes)
+		Expect(notes).To(ContainSubstring("the call failed within the connection: tls: failed to verify certificate"), "the cluster's CA is not a public one")
+	}, NodeTimeout(5*time.Minute))
+
 	// The inventory has what other specs have called in the last hour, too: that is enough or not, by how long they have taken.
 	It("makes a policy that is accepted of what was observed, or says that it is too little", func(ctx context.Context) {
 		env.policy(ctx, "suggest", tracedPolicy)

@@ -31,6 +31,7 @@ var Elsewhere = []Exception{
 	{"docs/operations/install.md", "kubectl label namespace", install},
 	{"docs/operations/install.md", "helm ", install},
 	{"docs/operations/install.md", "kubectl create -f install.yaml", release},
+	{"docs/operations/install.md", "kubectl apply --server-side -k 'https", "hack/release's tests build it by the URL of a repository of their own, and compare it with install.yaml"},
 	{"docs/operations/install.md", "kubectl krew", "no test has Krew: hack/release's tests compare the manifest with the archives"},
 	{"docs/operations/install.md", "kubectl delete namespace", install},
 	{"docs/operations/runbooks.md", "kubectl -n fairlead-system top pod", "it asks the metrics server, which local clusters do not have"},

@@ -4,11 +4,14 @@ package onecall
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -34,7 +37,9 @@ type request struct {
 	url, method, mark, report string
 	headers                   []string
 	timeout                   time.Duration
-	http2                     bool
+	http2, insecure           bool
+	ca                        string
+	port                      int
 }
 
 // Run makes the request that the arguments describe, and writes the Result to out and to the file that they name. It fails where they cannot be read.
@@ -47,6 +52,9 @@ func Run(ctx context.Context, args []string, out io.Writer) error {
 	fs.StringVar(&q.report, "report", "", "file that the result is written to; none if it is empty")
 	fs.DurationVar(&q.timeout, "timeout", 30*time.Second, "how long to wait for the end of the response")
 	fs.BoolVar(&q.http2, "http2", false, "speak HTTP/2, also in the clear")
+	fs.StringVar(&q.ca, "ca", "", "certificates (PEM) to trust beside the public roots")
+	fs.BoolVar(&q.insecure, "insecure", false, "do not verify the server's certificate")
+	fs.IntVar(&q.port, "port", 0, "the local port to call from; 0: any")
 	fs.Func("header", "a field, as name: value; can be given several times", func(s string) error {
 		q.headers = append(q.headers, s)
 		return nil
@@ -101,11 +109,16 @@ func (q *request) build(ctx context.Context) (*http.Request, error) {
 
 // make makes the request once: the client itself neither retries nor follows redirects nor goes through proxies.
 func (q *request) make(to *http.Request) Result {
+	trust, err := q.trust()
+	if err != nil {
+		return Result{Error: err.Error()}
+	}
+	from := net.Dialer{LocalAddr: &net.TCPAddr{Port: q.port}}
 	var protocols http.Protocols
 	protocols.SetHTTP1(!q.http2)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(q.http2)
-	tr := &http.Transport{Protocols: &protocols, DisableCompression: true, DisableKeepAlives: !q.http2}
+	tr := &http.Transport{Protocols: &protocols, DisableCompression: true, DisableKeepAlives: !q.http2, DialContext: from.DialContext, TLSClientConfig: trust}
 	defer tr.CloseIdleConnections()
 	c := &http.Client{Transport: tr, Timeout: q.timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	began := time.Now()
@@ -124,4 +137,20 @@ func (q *request) make(to *http.Request) Result {
 	}
 	r.Seconds = time.Since(began).Seconds()
 	return r
+}
+
+// trust returns how a server is verified.
+func (q *request) trust() (*tls.Config, error) {
+	c := &tls.Config{InsecureSkipVerify: q.insecure, MinVersion: tls.VersionTLS12} //nolint:gosec // who makes the call asks for it
+	if q.ca == "" {
+		return c, nil
+	}
+	var err error
+	if c.RootCAs, err = x509.SystemCertPool(); err != nil {
+		return nil, fmt.Errorf("read the public roots: %w", err)
+	}
+	if !c.RootCAs.AppendCertsFromPEM([]byte(q.ca)) {
+		return nil, errors.New("ca has no certificate: write them in PEM")
+	}
+	return c, nil
 }

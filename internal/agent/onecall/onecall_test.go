@@ -3,6 +3,9 @@ package onecall
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/pem"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -48,6 +51,45 @@ func TestHTTP2InTheClear(t *testing.T) {
 	var out bytes.Buffer
 	if err := Run(t.Context(), []string{"--url", s.URL, "--http2"}, &out); err != nil || !strings.Contains(out.String(), `"proto":"HTTP/2.0"`) {
 		t.Errorf("printed %s, %v", out.String(), err)
+	}
+}
+
+// Over TLS the server is verified by the public roots and what is trusted beside them, unless that is not asked for; the call comes from the port that it is to.
+func TestACallOverTLS(t *testing.T) {
+	var from string
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { from = r.RemoteAddr }))
+	s.EnableHTTP2 = true
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+	for name, tc := range map[string]struct {
+		args []string
+		says string
+	}{
+		"no trust":      {nil, "certificate signed by unknown authority"},
+		"trust":         {[]string{"--ca", ca}, `"status":200,"proto":"HTTP/2.0"`},
+		"unverified":    {[]string{"--insecure"}, `"status":200`},
+		"HTTP/2":        {[]string{"--ca", ca, "--http2"}, `"proto":"HTTP/2.0"`},
+		"nothing in it": {[]string{"--ca", "none"}, "ca has no certificate"},
+	} {
+		var out bytes.Buffer
+		if err := Run(t.Context(), append([]string{"--url", s.URL}, tc.args...), &out); err != nil || !strings.Contains(out.String(), tc.says) {
+			t.Errorf("%s: %s, %v", name, out.String(), err)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free when it is closed
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	var taken, out bytes.Buffer
+	if err := Run(t.Context(), []string{"--url", s.URL, "--insecure", "--port", port}, &taken); err != nil || !strings.Contains(taken.String(), "address already in use") {
+		t.Errorf("from a port that is taken: %s, %v", taken.String(), err)
+	}
+	l.Close()
+	if err := Run(t.Context(), []string{"--url", s.URL, "--insecure", "--port", port}, &out); err != nil || !strings.HasSuffix(from, ":"+port) {
+		t.Errorf("from %s, and not port %s: %s, %v", from, port, out.String(), err)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,6 +28,8 @@ const (
 	agentPort   = 9464
 	// MaxStreams is how many agents are asked for streams at most: each is a connection through the API server for as long as it lasts.
 	MaxStreams = 200
+	// maxSilence is how long a stream may say nothing.
+	maxSilence = 30 * time.Second
 	// maxAtOnce bounds how many agents are asked at the same time.
 	maxAtOnce = 32
 	// maxAnswer and maxWhy bound what is read.
@@ -45,6 +46,8 @@ type Asker struct {
 	client client.Reader
 	reach  Reach
 	within time.Duration // for each request; 0: as long as its context
+	// silence is how long a stream may say nothing; agents say every 5 s that theirs go on.
+	silence time.Duration
 }
 
 // Within returns an Asker whose requests for one answer end after a time. Streams of lines do not.
@@ -59,7 +62,7 @@ func New(env *kube.Env, c client.Reader, reach Reach) *Asker {
 	if reach == nil {
 		reach = Through(env)
 	}
-	return &Asker{env: env, client: c, reach: reach}
+	return &Asker{env: env, client: c, reach: reach, silence: maxSilence}
 }
 
 // Through reaches pods through the API server.
@@ -83,6 +86,11 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string { return r.why }
+
+// Lasting reports whether the pod refuses what it is asked, however often it is (kube.Lasting). One of an earlier version may be replaced.
+func (r *refusal) Lasting() bool {
+	return !r.unknown && r.status >= 400 && r.status < 500 && r.status != http.StatusRequestTimeout && r.status != http.StatusTooManyRequests
+}
 
 // request sends a request to a pod, whose answer the caller reads and then ends.
 func (a *Asker) request(ctx context.Context, pod *corev1.Pod, port uint16, path string, query url.Values) (io.Reader, func(), error) {
@@ -249,57 +257,24 @@ func (a *Asker) Near(ctx context.Context, agents []corev1.Pod, namespaces ...str
 	return slices.DeleteFunc(slices.Clone(agents), func(a corev1.Pod) bool { return !nodes[a.Spec.NodeName] }), nil
 }
 
-// Some returns as many of the agents as are asked for streams: of more, those on nodes that run pods of the namespace, if one is given and that can be read.
-// It says on the error output what that leaves out, and how to choose.
-func (a *Asker) Some(ctx context.Context, agents []corev1.Pod, namespace, choose string) []corev1.Pod {
+// Preferred returns the agents to be asked for streams first: where there are more than MaxStreams, those on nodes that run pods of the namespace, if one is
+// given and that can be read.
+func (a *Asker) Preferred(ctx context.Context, agents []corev1.Pod, namespace string) []corev1.Pod {
 	if len(agents) > MaxStreams && namespace != "" {
 		if near, err := a.Near(ctx, agents, namespace); err == nil && len(near) > 0 {
-			agents = near
+			return near
 		}
 	}
+	return agents
+}
+
+// Some returns as many of the agents as are asked for streams, the Preferred ones. It says on the error output what that leaves out, and how to choose.
+func (a *Asker) Some(ctx context.Context, agents []corev1.Pod, namespace, choose string) []corev1.Pod {
+	agents = a.Preferred(ctx, agents, namespace)
 	left := len(agents) - MaxStreams
 	if left <= 0 {
 		return agents
 	}
 	fmt.Fprintf(a.env.ErrOut, "Calls of %d nodes are looked at, which is the most; %s may have some%s.\n", MaxStreams, output.Count(left, "more node", "more nodes"), choose)
 	return agents[:MaxStreams]
-}
-
-// Lines asks agents, those of Some, for streams of lines, each a JSON value, and calls each with what comes, one at a time, until all have ended or ctx ends. It
-// returns why streams ended that were not to.
-func Lines[T any](ctx context.Context, a *Asker, pods []corev1.Pod, path string, query url.Values, each func(T)) error {
-	var mu sync.Mutex
-	errs := make([]error, len(pods))
-	var wg sync.WaitGroup
-	for i := range pods {
-		wg.Go(func() {
-			errs[i] = lines(ctx, a, &pods[i], path, query, func(v T) {
-				mu.Lock()
-				defer mu.Unlock()
-				each(v)
-			})
-		})
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return nil
-	}
-	return errors.Join(errs...)
-}
-
-func lines[T any](ctx context.Context, a *Asker, pod *corev1.Pod, path string, query url.Values, each func(T)) error {
-	from, end, err := a.request(ctx, pod, agentPort, path, query)
-	if err != nil {
-		return err
-	}
-	defer end()
-	for d := json.NewDecoder(from); ; {
-		var v T
-		if err := d.Decode(&v); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("the stream of pod %s: %w", pod.Name, unwrapped(err))
-		}
-		each(v)
-	}
 }

@@ -38,7 +38,7 @@ type history struct {
 }
 
 func newHistory(env *kube.Env, reach ask.Reach) *cobra.Command {
-	h := history{Listing: kube.Listing{Every: 2 * time.Second}}
+	h := history{Listing: kube.Listing{Every: 2 * time.Second, Past: true}}
 	cmd := &cobra.Command{
 		Use:   "history [POLICY]",
 		Short: "List when circuit breakers opened and closed of late",

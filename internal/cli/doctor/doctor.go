@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ func New(env *kube.Env) *cobra.Command { return newCommand(env, nil) }
 
 // newCommand returns the command; reach is nil but in tests.
 func newCommand(env *kube.Env, reach ask.Reach) *cobra.Command {
-	var format string
+	var format, docs string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check fairlead and its policies, with a fix for what is wrong",
@@ -39,11 +40,14 @@ The exit status is 1 if there is a problem.`,
 			if err := f.Check(output.JSON, output.YAML); err != nil {
 				return err
 			}
+			if err := checkDocs(docs); err != nil {
+				return fmt.Errorf("--docs-url: %w", err)
+			}
 			c, err := env.Client()
 			if err != nil {
 				return err
 			}
-			r := Check(cmd.Context(), Options{Env: env, Client: c, Ask: ask.New(env, c, reach).Within(patience)})
+			r := Check(cmd.Context(), Options{Env: env, Client: c, Ask: ask.New(env, c, reach).Within(patience), Docs: docs})
 			if f != output.None {
 				err = output.Value(env.Out, f, r)
 			} else {
@@ -56,6 +60,7 @@ The exit status is 1 if there is a problem.`,
 		},
 	}
 	cmd.Flags().StringVarP(&format, "output", "o", "", "Output format: json or yaml")
+	cmd.Flags().StringVar(&docs, "docs-url", "", "Address of the docs that findings lead to (what the installation says, or "+defaultDocs+")")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

@@ -13,9 +13,13 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/cli/ask/asktest"
 	"fairlead.dev/fairlead/internal/cli/clitest"
+	"fairlead.dev/fairlead/internal/cli/kube"
 )
 
 const (
@@ -79,5 +83,46 @@ func TestFixesNameTheNamespaceThatFairleadIsIn(t *testing.T) {
 	k := checker{Report: &Report{}, env: env}
 	if fix := k.fix(v1alpha1.ReasonNodesDisconnected); !strings.Contains(fix.do, "kubectl -n mesh get pods") || fix.see == "" {
 		t.Errorf("fix: %+v", fix)
+	}
+}
+
+// Findings lead to the docs that the flag names, or else the manager's Deployment, or else the published ones.
+func TestWhereTheDocsAre(t *testing.T) {
+	for name, tc := range map[string]struct {
+		annotation string
+		args       []string
+		leads      string
+	}{
+		"the published ones":            {"", nil, "https://fairlead.dev/docs/"},
+		"those of the installation":     {"https://docs.corp.example/fairlead/", nil, "https://docs.corp.example/fairlead/"},
+		"those of the flag":             {"https://docs.corp.example/fairlead", []string{"--docs-url", "http://localhost:8080"}, "http://localhost:8080/"},
+		"an annotation that is no URL":  {"javascript:alert(1)", nil, "https://fairlead.dev/docs/"},
+		"an annotation that has a part": {"https://docs.corp.example/#", nil, "https://fairlead.dev/docs/"},
+	} {
+		env, out, _ := clitest.Env(t, shop, nodes)
+		c, err := env.Client()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var d appsv1.Deployment
+		if err := c.Get(t.Context(), client.ObjectKey{Namespace: kube.DefaultSystem, Name: "fairlead-manager"}, &d); err != nil {
+			t.Fatal(err)
+		}
+		d.Annotations = map[string]string{kube.DocsAnnotation: tc.annotation}
+		if err := c.Update(t.Context(), &d); err != nil {
+			t.Fatal(err)
+		}
+		if err := clitest.Run(t, env, newCommand(env, asktest.New(t).Reach), tc.args...); err == nil {
+			t.Errorf("%s: nothing is wrong", name)
+		}
+		if all := strings.Count(out.String(), "see: "); all == 0 || strings.Count(out.String(), "see: "+tc.leads) != all {
+			t.Errorf("%s: printed\n%s", name, out)
+		}
+	}
+	for _, docs := range []string{"docs.example", "ftp://docs.example", "https://", "https://a/?b", "https://me@a", "%"} {
+		env, _, _ := clitest.Env(t)
+		if err := clitest.Run(t, env, newCommand(env, nil), "--docs-url", docs); err == nil || !strings.Contains(err.Error(), "write it as https://fairlead.dev/docs") {
+			t.Errorf("%q: %v", docs, err)
+		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // installation checks that the programs are there, ready, and of one version.
-func (k *checker) installation(ctx context.Context) {
-	s, err := k.env.Components(ctx, k.c)
+func (k *checker) installation(context.Context) {
+	s, err := k.system, k.missing
 	switch {
 	case apierrors.IsForbidden(err):
 		k.unknown(err)

@@ -1,16 +1,38 @@
 package doctor
 
-import "strings"
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/cli/output"
+)
+
+// defaultDocs is where the docs are published.
+const defaultDocs = "https://fairlead.dev/docs"
 
 // page is a page of docs, with a part of it: security.md#open-ports.
 type page string
 
-// address returns where it is published; empty for none.
-func (p page) address() string {
+// address returns where it is below the address of the docs, which is defaultDocs if it is empty; empty for no page.
+func (p page) address(docs string) string {
 	if p == "" {
 		return ""
 	}
-	return "https://fairlead.dev/docs/" + string(p)
+	return strings.TrimRight(cmp.Or(docs, defaultDocs), "/") + "/" + string(p)
+}
+
+// checkDocs refuses what is no address that pages can be below; empty is none, and is not refused. It may come from the cluster, and becomes a link.
+func checkDocs(docs string) error {
+	if docs == "" {
+		return nil
+	}
+	u, err := url.Parse(docs)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.ContainsAny(docs, "?#") {
+		return fmt.Errorf("%s is no address of docs: write it as %s", output.Text(docs), defaultDocs)
+	}
+	return nil
 }
 
 // file returns the page's file below docs, and the part.

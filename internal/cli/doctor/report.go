@@ -35,6 +35,7 @@ type Report struct {
 	Warnings int       `json:"warnings"`
 
 	group string
+	docs  string // the address that pages are below; empty: defaultDocs
 }
 
 // remedy is what to do about a finding, and the page that explains it.
@@ -51,7 +52,7 @@ func (r *Report) add(result Result, remedy remedy, format string, args ...any) {
 		r.Warnings++
 	case OK, Unknown:
 	}
-	r.Findings = append(r.Findings, Finding{Group: r.group, Result: result, What: fmt.Sprintf(format, args...), Fix: remedy.do, Docs: remedy.see.address()})
+	r.Findings = append(r.Findings, Finding{Group: r.group, Result: result, What: fmt.Sprintf(format, args...), Fix: remedy.do, Docs: remedy.see.address(r.docs)})
 }
 
 func (r *Report) ok(format string, args ...any) { r.add(OK, remedy{}, format, args...) }

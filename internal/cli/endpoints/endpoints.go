@@ -53,7 +53,7 @@ one may be in on another. It is about the policies of all namespaces, unless -n 
 				return err
 			}
 			a := ask.New(env, c, reach)
-			return f.Run(cmd.Context(), c, func(ctx context.Context) (*kube.Found, error) { return f.collect(ctx, env, c, a) })
+			return f.Run(cmd.Context(), c, func(ctx context.Context) (*kube.Found, error) { return f.collect(ctx, c, a) })
 		},
 		ValidArgsFunction: kube.Arguments(env.CompletePolicyKeys()),
 	}
@@ -79,7 +79,7 @@ func (f *flags) check(args []string) error {
 }
 
 // collect asks the agents.
-func (f *flags) collect(ctx context.Context, env *kube.Env, c client.Reader, a *ask.Asker) (*kube.Found, error) {
+func (f *flags) collect(ctx context.Context, c client.Reader, a *ask.Asker) (*kube.Found, error) {
 	wanted, err := f.Wanted(ctx, c)
 	if err != nil {
 		return nil, err
@@ -92,19 +92,43 @@ func (f *flags) collect(ctx context.Context, env *kube.Env, c client.Reader, a *
 	if f.policy != "" {
 		q.Set("policy", f.policy)
 	}
-	answers, failed := ask.Agents[liveapi.List[liveapi.Endpoints]](ctx, a, agents, liveapi.EndpointsPath, q)
-	for _, err := range failed {
-		fmt.Fprintf(env.ErrOut, "not among it: %v\n", err)
-	}
-	if len(answers) == 0 && len(failed) > 0 {
-		return nil, failed[0]
+	found := &kube.Found{}
+	answers, err := answered(ask.Each[liveapi.List[liveapi.Endpoints]](ctx, a, agents, liveapi.EndpointsPath, q), found)
+	if err != nil {
+		return nil, err
 	}
 	for i := range answers {
 		answers[i].Items = slices.DeleteFunc(answers[i].Items, func(e liveapi.Endpoints) bool { return !wanted(e.Policy) })
 	}
 	slices.SortFunc(answers, func(a, b liveapi.List[liveapi.Endpoints]) int { return cmp.Compare(a.Node, b.Node) })
-	return &kube.Found{Table: *f.table(answers), Value: answers}, nil
+	found.Table, found.Value = *f.table(answers), answers
+	return found, nil
 }
+
+// answered returns what the agents have answered that have, and notes of which nodes nothing is known now. It is an error if none has.
+func answered(all []ask.Answer[liveapi.List[liveapi.Endpoints]], found *kube.Found) (answers []liveapi.List[liveapi.Endpoints], err error) {
+	silent := map[string]bool{}
+	for i := range all {
+		of := &all[i]
+		if of.Err == nil {
+			answers = append(answers, of.Value)
+			continue
+		}
+		if err == nil {
+			err = of.Err
+		}
+		silent[of.Pod.Spec.NodeName] = true
+		found.Unread = append(found.Unread, of.Err.Error())
+	}
+	if len(answers) == 0 {
+		return nil, err
+	}
+	found.MayBe = func(r *output.Row) bool { return silent[r.Cells[nodeCell]] }
+	return answers, nil
+}
+
+// nodeCell is where a row has its node.
+const nodeCell = 3
 
 func (f *flags) table(answers []liveapi.List[liveapi.Endpoints]) *output.Table {
 	t := &output.Table{Columns: output.Columns("POLICY", "DESTINATION", "ENDPOINT", "NODE", "STATE", "WEIGHT", "~OUTSTANDING", "EJECTIONS", "~FOR", "+~NEXT PROBE", "+RULE", "+POD"),

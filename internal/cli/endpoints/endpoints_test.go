@@ -132,35 +132,100 @@ func TestAPolicyIsNamed(t *testing.T) {
 	}
 }
 
-// With --watch lines are printed when something changes, but for what time alone does; with --ejected, when an endpoint is in again, too.
+// state is what an agent says of one endpoint, at its nth look.
+func state(n int, node, breaker string) liveapi.List[liveapi.Endpoints] {
+	list := liveapi.List[liveapi.Endpoints]{Node: node, At: now.Add(time.Duration(n) * time.Second)}
+	if breaker != "" {
+		b := liveapi.EndpointBreaker{State: breaker, Since: now}
+		list.Items = []liveapi.Endpoints{
+			{Policy: "shop/payments", Destination: "shop/payments:80", Endpoints: []liveapi.Endpoint{{Address: netip.MustParseAddrPort("10.0.0.1:80"), Judged: []liveapi.EndpointBreaker{b}}}},
+		}
+	}
+	return list
+}
+
+// With --watch lines are printed when something changes or is gone, but for what time alone does; with --ejected, when an endpoint is in again, too. A look that
+// fails is made again, and one that is refused ends it.
 func TestChangesAreWatched(t *testing.T) {
-	for _, args := range [][]string{{"--watch", "--interval", "1s"}, {"--watch", "--interval", "1s", "--ejected"}} {
-		c := asktest.New(t)
-		var asked atomic.Int32
-		c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			n := int(asked.Add(1))
-			b := liveapi.EndpointBreaker{State: "open", Since: now}
-			if n == 3 {
-				b.State = "closed"
-			}
-			if n > 3 {
-				http.Error(w, "it has ended", http.StatusServiceUnavailable)
-				return
-			}
-			liveapi.Answer(w, liveapi.List[liveapi.Endpoints]{Node: "node-1", At: now.Add(time.Duration(n) * time.Second), Items: []liveapi.Endpoints{
-				{Policy: "shop/payments", Destination: "shop/payments:80", Endpoints: []liveapi.Endpoint{{Address: netip.MustParseAddrPort("10.0.0.1:80"), Judged: []liveapi.EndpointBreaker{b}}}},
-			}})
-		}))
-		err := run1(t, c, args...)
-		if err == nil || !strings.Contains(err.Error(), "it has ended") {
-			t.Errorf("%v: ended with %v", args, err)
+	for _, also := range []string{"--ejected=false", "--ejected"} {
+		t.Run(also, func(t *testing.T) {
+			t.Parallel()
+			watchChanges(t, also)
+		})
+	}
+}
+
+func watchChanges(t *testing.T, also string) {
+	t.Helper()
+	c := asktest.New(t)
+	var asked atomic.Int32
+	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		switch n := int(asked.Add(1)); n {
+		case 1, 2:
+			liveapi.Answer(w, state(n, "node-1", "open"))
+		case 3:
+			http.Error(w, "it begins", http.StatusServiceUnavailable)
+		case 4:
+			liveapi.Answer(w, state(n, "node-1", "closed"))
+		case 5:
+			liveapi.Answer(w, state(n, "node-1", ""))
+		default:
+			http.Error(w, "it is not for you", http.StatusForbidden)
 		}
-		want := []string{
-			"POLICY DESTINATION ENDPOINT NODE STATE WEIGHT OUTSTANDING EJECTIONS FOR", "shop/payments shop/payments:80 10.0.0.1:80 node-1 ejected 0 0 0 1s",
-			"shop/payments shop/payments:80 10.0.0.1:80 node-1 in 0 0 0 3s",
+	}))
+	err := run1(t, c, "--watch", "--interval", "1s", also)
+	if err == nil || !strings.Contains(err.Error(), "it is not for you") {
+		t.Errorf("ended with %v", err)
+	}
+	want := []string{
+		"EVENT POLICY DESTINATION ENDPOINT NODE STATE WEIGHT OUTSTANDING EJECTIONS FOR",
+		"ADDED shop/payments shop/payments:80 10.0.0.1:80 node-1 ejected 0 0 0 1s",
+		"MODIFIED shop/payments shop/payments:80 10.0.0.1:80 node-1 in 0 0 0 4s",
+		"DELETED shop/payments shop/payments:80 10.0.0.1:80 node-1 in 0 0 0 4s",
+	}
+	if diff := cmp.Diff(want, rows(c.Out.String())); diff != "" {
+		t.Error(diff)
+	}
+	if says := "Not read, and read again until that succeeds: pod agent-1: it begins\nRead again.\n"; c.Err.String() != says {
+		t.Errorf("says %q", c.Err)
+	}
+}
+
+// What a node that does not answer has listed is not said to be gone, and that it does not answer is said once.
+func TestWhatIsNotReadIsNotGone(t *testing.T) {
+	c := asktest.New(t)
+	var asked atomic.Int32
+	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n := int(asked.Add(1))
+		switch {
+		case n < 4:
+			liveapi.Answer(w, state(n, "node-1", "open"))
+		case n == 4:
+			liveapi.Answer(w, state(n, "node-1", "closed"))
+		default:
+			http.Error(w, "it is not for you", http.StatusForbidden)
 		}
-		if diff := cmp.Diff(want, rows(c.Out.String())); diff != "" {
-			t.Errorf("%v:\n%s", args, diff)
+	}))
+	var other atomic.Int32
+	c.Add("fairlead-agent", "agent-2", "node-2", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if n := other.Add(1); n == 1 || n == 4 {
+			liveapi.Answer(w, state(int(n), "node-2", "open"))
+			return
 		}
+		http.Error(w, "it is replaced", http.StatusServiceUnavailable)
+	}))
+	if err := run1(t, c, "--watch", "--interval", "1s", "--no-headers"); err == nil {
+		t.Error("it has not ended")
+	}
+	want := []string{
+		"ADDED shop/payments shop/payments:80 10.0.0.1:80 node-1 ejected 0 0 0 1s",
+		"ADDED shop/payments shop/payments:80 10.0.0.1:80 node-2 ejected 0 0 0 1s",
+		"MODIFIED shop/payments shop/payments:80 10.0.0.1:80 node-1 in 0 0 0 4s",
+	}
+	if diff := cmp.Diff(want, rows(c.Out.String())); diff != "" {
+		t.Error(diff)
+	}
+	if says := "not among it: pod agent-2: it is replaced\n"; strings.Count(c.Err.String(), says) != 1 {
+		t.Errorf("says %q", c.Err)
 	}
 }

@@ -48,6 +48,13 @@ var readers = map[string]struct {
 	"policy.linkerd.io/HTTPRoute":         {(*importer).readRoute, gatewayReasons},
 }
 
+// unread are kinds that have retries, timeouts or circuit breakers and are not read, and what to do about that. The table is never written to.
+var unread = map[string]string{
+	"linkerd.io/ServiceProfile":                         "ServiceProfiles are not read: write rules for its routes that have isRetryable or timeout",
+	"networking.istio.io/EnvoyFilter":                   "EnvoyFilters are not read: they change the configuration of Envoy, which fairlead does not have",
+	"gateway.networking.x-k8s.io/XBackendTrafficPolicy": "XBackendTrafficPolicies are not read: write retry.budget for its retryConstraint",
+}
+
 // Known reports whether objects of a kind can be read.
 func Known(group, kind string) bool {
 	_, known := readers[group+"/"+kind]
@@ -60,10 +67,13 @@ func Import(objects []*unstructured.Unstructured, o Options) *Imported {
 	for _, u := range objects {
 		gk := u.GroupVersionKind().GroupKind()
 		r, known := readers[gk.Group+"/"+gk.Kind]
+		s := newSource(u, r.reasons)
 		if !known {
+			if why := unread[gk.Group+"/"+gk.Kind]; why != "" {
+				i.lost = append(i.lost, Lost{s.object, "", why})
+			}
 			continue
 		}
-		s := newSource(u, r.reasons)
 		r.read(i, s)
 		for _, d := range s.drafts {
 			if !isEmpty(&d.body) || len(d.parts) > 0 {

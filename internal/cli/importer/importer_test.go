@@ -72,6 +72,18 @@ spec:
 	}
 }
 
+// Nor are objects that have retries in a form of their own, beside others that are read.
+func TestKindsThatAreNotRead(t *testing.T) {
+	got := Import([]*unstructured.Unstructured{
+		object(t, "apiVersion: linkerd.io/v1alpha2\nkind: ServiceProfile\nmetadata: {name: a.b.svc.cluster.local, namespace: b}\nspec: {routes: [{name: GET, isRetryable: true}]}"),
+		object(t, "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: more, namespace: b}\nspec: {}"),
+		object(t, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a, namespace: b}\nspec: {}"),
+	}, Options{})
+	if len(got.Lost) != 2 || got.Lost[0].Object != "EnvoyFilter b/more" || got.Lost[1].Object != "ServiceProfile b/a.b.svc.cluster.local" {
+		t.Errorf("lost are %+v", got.Lost)
+	}
+}
+
 func object(t *testing.T, text string) *unstructured.Unstructured {
 	t.Helper()
 	u := &unstructured.Unstructured{}

@@ -44,7 +44,12 @@ type Components struct {
 	Namespace string    `json:"namespace"`
 	Manager   Component `json:"manager"`
 	Agents    Component `json:"agents"`
+	// Docs is the address of the docs, as who installed fairlead says by DocsAnnotation. It is not checked.
+	Docs string `json:"docs,omitempty"`
 }
+
+// DocsAnnotation of the manager's Deployment says where the docs are that findings lead to. The chart writes it (docsURL).
+const DocsAnnotation = "policy.fairlead.dev/docs-url"
 
 // Components reads how many managers and agents there are, and of which image.
 func (e *Env) Components(ctx context.Context, c client.Reader) (*Components, error) {
@@ -53,6 +58,7 @@ func (e *Env) Components(ctx context.Context, c client.Reader) (*Components, err
 	if err := c.Get(ctx, client.ObjectKey{Namespace: e.System, Name: managerName}, &d); err != nil {
 		return nil, e.notInstalled(err, "the manager")
 	}
+	out.Docs = d.Annotations[DocsAnnotation]
 	out.Manager = Component{Image: image(&d.Spec.Template.Spec), Desired: 1, Ready: d.Status.ReadyReplicas, Updated: d.Status.UpdatedReplicas}
 	if d.Spec.Replicas != nil {
 		out.Manager.Desired = *d.Spec.Replicas

@@ -22,6 +22,8 @@ type Listing struct {
 	Output        string
 	NoHeaders     bool
 	Watch         bool
+	// Past: rows are what has happened. That one is not listed any more is no event, since it only was too long ago.
+	Past bool
 	// Every is how often to look with Watch where it is not enough to do so when policies change; 0: it is.
 	Every time.Duration
 }
@@ -34,7 +36,7 @@ func (l *Listing) AddTo(cmd *cobra.Command, env *Env) {
 	flags.StringVarP(&l.Selector, "selector", "l", "", "Label selector of the policies, such as team=shop,tier!=test")
 	flags.StringVarP(&l.Output, "output", "o", "", "Output format: wide, json, yaml or name")
 	flags.BoolVar(&l.NoHeaders, "no-headers", false, "Leave the head of the table out")
-	flags.BoolVarP(&l.Watch, "watch", "w", false, "After listing, print what changes")
+	flags.BoolVarP(&l.Watch, "watch", "w", false, "After listing, print what changes, with an event: ADDED, MODIFIED or DELETED")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(output.Formats, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -97,9 +99,31 @@ type Found struct {
 	Text string
 	output.Table
 	Value any
+	// Unread are sentences about what could not be read, and so is not among it.
+	Unread []string
+	// MayBe reports whether something that was listed before may still be there though it is not among the rows, since what it is of could not be read. nil:
+	// all was read.
+	MayBe func(r *output.Row) bool
 }
 
-// Run prints what collect finds, and with --watch the rows that change, until ctx ends. What is watched are the policies.
+// keep takes over rows of before that may still be there.
+func (f *Found) keep(before *Found) {
+	if f.MayBe == nil {
+		return
+	}
+	listed := map[string]bool{}
+	for i := range f.Rows {
+		listed[f.Rows[i].Key] = true
+	}
+	for _, r := range before.Rows {
+		if !listed[r.Key] && f.MayBe(&r) {
+			f.Rows = append(f.Rows, r)
+		}
+	}
+}
+
+// Run prints what collect finds, and with --watch what becomes of the rows, until ctx ends. A look that fails by what passes is made again (Again), but for
+// the first. What is watched are the policies.
 func (l *Listing) Run(ctx context.Context, c client.WithWatch, collect func(context.Context) (*Found, error)) error {
 	format := output.Format(l.Output)
 	if err := format.Check(output.Wide, output.JSON, output.YAML, output.Name); err != nil {
@@ -114,49 +138,26 @@ func (l *Listing) Run(ctx context.Context, c client.WithWatch, collect func(cont
 	if err != nil {
 		return err
 	}
-	if err := l.print(found, format, !l.NoHeaders); err != nil || !l.Watch {
+	p := printer{Listing: l, format: format, head: !l.NoHeaders}
+	if err := p.first(found); err != nil || !l.Watch {
 		return err
 	}
 	for watched.next(ctx) {
-		now, err := collect(ctx)
+		var now *Found
+		err := watched.again.Until(ctx, func() (err error) {
+			now, err = collect(ctx)
+			return err
+		})
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // somebody has ended it
 		}
 		if err != nil {
 			return err
 		}
-		text := found.Text
-		changed := *now
-		changed.Rows = now.Changed(found.Rows)
-		found = now
-		if changed.Text == text {
-			if changed.Text = ""; len(changed.Rows) == 0 {
-				continue
-			}
-		}
-		if err := l.print(&changed, format, false); err != nil {
+		if err := p.changes(now, found); err != nil {
 			return err
 		}
+		found = now
 	}
 	return watched.err
-}
-
-func (l *Listing) print(f *Found, format output.Format, head bool) error {
-	w := l.env.Out
-	switch format {
-	case output.JSON, output.YAML:
-		return output.Value(w, format, f.Value)
-	case output.Name:
-		f.Names(w)
-		return nil
-	case output.None, output.Wide:
-	}
-	fmt.Fprint(w, f.Text)
-	if len(f.Rows) == 0 {
-		if f.None != "" {
-			fmt.Fprintln(l.env.ErrOut, f.None)
-		}
-		return nil
-	}
-	return f.Print(w, format == output.Wide, head)
 }

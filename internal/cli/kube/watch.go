@@ -18,13 +18,14 @@ const watchAgain = time.Second
 type watched struct {
 	changes chan struct{} // something comes on it after each change
 	failed  chan error
+	again   *Again
 	err     error
 	stop    func()
 }
 
 // watch watches the policies, if the flags ask for it.
 func (l *Listing) watch(ctx context.Context, c client.WithWatch) (*watched, error) {
-	w := &watched{changes: make(chan struct{}, 1), failed: make(chan error, 2), stop: func() {}}
+	w := &watched{changes: make(chan struct{}, 1), failed: make(chan error, 2), again: NewAgain(l.env), stop: func() {}}
 	if !l.Watch {
 		return w, nil
 	}
@@ -64,11 +65,15 @@ func (w *watched) follow(ctx context.Context, from watch.Interface, open func() 
 			return
 		case <-time.After(watchAgain):
 		}
-		var err error
-		if from, err = open(); err != nil {
-			w.failed <- Explain(err, "watch policies")
+		err := w.again.Until(ctx, func() (err error) {
+			from, err = open()
+			return Explain(err, "watch policies")
+		})
+		if err != nil {
+			w.failed <- err
 			return
 		}
+		w.changed() // what was deleted meanwhile is no event of a watch that begins
 	}
 }
 

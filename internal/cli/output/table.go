@@ -33,6 +33,8 @@ type Row struct {
 	// Name is the object for -o name, such as retrypolicy.policy.fairlead.dev/payments, and Key distinguishes it from all others.
 	Name, Key string
 	Cells     []string
+	// Event is Added, Modified or Deleted; empty: the row is not watched. Rows that have one are printed with it in a first column EVENT.
+	Event string
 }
 
 // Table is what a listing found.
@@ -43,19 +45,40 @@ type Table struct {
 	None string
 }
 
-// Changed returns the rows that are not as they were before, or were not there.
-func (t *Table) Changed(before []Row) []Row {
+// What has become of a row, as kubectl get --watch --output-watch-events says it: it is listed that was not before, it has changed, it is not listed any more.
+const (
+	Added    = "ADDED"
+	Modified = "MODIFIED"
+	Deleted  = "DELETED"
+)
+
+// Events returns the rows that are not as they were before, were not there, or are not there any more, each with its Event. Those that are gone come last,
+// as they were.
+func (t *Table) Events(before []Row) (events []Row) {
 	was := make(map[string][]string, len(before))
 	for i := range before {
 		was[before[i].Key] = before[i].Cells
 	}
-	var out []Row
+	listed := make(map[string]bool, len(t.Rows))
+	add := func(event string, r Row) {
+		r.Event = event
+		events = append(events, r)
+	}
 	for _, r := range t.Rows {
-		if old, ok := was[r.Key]; !ok || !t.same(old, r.Cells) {
-			out = append(out, r)
+		switch old, ok := was[r.Key]; {
+		case !ok:
+			add(Added, r)
+		case !t.same(old, r.Cells):
+			add(Modified, r)
+		}
+		listed[r.Key] = true
+	}
+	for _, r := range before {
+		if !listed[r.Key] {
+			add(Deleted, r)
 		}
 	}
-	return out
+	return events
 }
 
 // same reports whether two rows differ at most in what passes.
@@ -72,14 +95,17 @@ func (t *Table) same(a, b []string) bool {
 func (t *Table) Print(w io.Writer, wide, head bool) error {
 	tabs := printers.GetNewTabWriter(w)
 	if head {
-		names := make([]string, len(t.Columns))
+		names := Row{Cells: make([]string, len(t.Columns))}
 		for i, c := range t.Columns {
-			names[i] = c.Name
+			names.Cells[i] = c.Name
 		}
-		t.line(tabs, names, wide)
+		if len(t.Rows) > 0 && t.Rows[0].Event != "" {
+			names.Event = "EVENT"
+		}
+		t.line(tabs, &names, wide)
 	}
 	for i := range t.Rows {
-		t.line(tabs, t.Rows[i].Cells, wide)
+		t.line(tabs, &t.Rows[i], wide)
 	}
 	if err := tabs.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)
@@ -87,9 +113,12 @@ func (t *Table) Print(w io.Writer, wide, head bool) error {
 	return nil
 }
 
-func (t *Table) line(w io.Writer, cells []string, wide bool) {
+func (t *Table) line(w io.Writer, r *Row, wide bool) {
 	var shown []string
-	for i, cell := range cells {
+	if r.Event != "" {
+		shown = append(shown, r.Event)
+	}
+	for i, cell := range r.Cells {
 		if wide || !t.Columns[i].Wide {
 			shown = append(shown, OrDash(Text(cell)))
 		}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	text "fairlead.dev/fairlead/internal/cli/output"
 	"fairlead.dev/fairlead/internal/cli/screen"
 )
 
@@ -41,10 +42,10 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// say writes a sentence for whoever runs the command.
+// say writes a sentence for whoever runs the command, without what a terminal would act on: hosts in it come from whoever calls.
 func (o *output) say(format string, args ...any) {
 	if !o.quiet {
-		_, _ = fmt.Fprintf(o, "fairlead: "+format+"\n", args...) // standard error is gone if this fails
+		_, _ = io.WriteString(o, text.Lines(fmt.Sprintf("fairlead: "+format+"\n", args...))) // standard error is gone if this fails
 	}
 }
 
@@ -71,8 +72,8 @@ func (o *output) show(figures []byte) {
 }
 
 // last returns the last lines of a text.
-func last(text []byte, n int) []byte {
-	lines := bytes.SplitAfter(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
+func last(of []byte, n int) []byte {
+	lines := bytes.SplitAfter(bytes.TrimSuffix(of, []byte("\n")), []byte("\n"))
 	return bytes.Join(lines[max(0, len(lines)-n):], nil)
 }
 

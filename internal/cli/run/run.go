@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	text "fairlead.dev/fairlead/internal/cli/output"
 	"fairlead.dev/fairlead/internal/standalone"
 	"fairlead.dev/fairlead/internal/standalone/front"
 	"fairlead.dev/fairlead/internal/standalone/policies"
@@ -68,17 +69,17 @@ func (o *Options) run(errs io.Writer) error {
 
 // inForce is a sentence about what was read.
 func inForce(s *policies.Set) string {
-	text := fmt.Sprintf("%d policies in force", s.Policies)
+	said := fmt.Sprintf("%d policies in force", s.Policies)
 	if s.Policies == 1 {
-		text = "1 policy in force"
+		said = "1 policy in force"
 	}
 	if s.DryRuns > 0 {
-		text += fmt.Sprintf(", of which %d only look on (mode: DryRun)", s.DryRuns)
+		said += fmt.Sprintf(", of which %d only look on (mode: DryRun)", s.DryRuns)
 	}
 	if s.Unselected > 0 {
-		text += fmt.Sprintf("; %d select others than --labels and --namespace say", s.Unselected)
+		said += fmt.Sprintf("; %d select others than --labels and --namespace say", s.Unselected)
 	}
-	return text
+	return said
 }
 
 // openAccessLog opens what --access-log says; nil: nothing.
@@ -87,7 +88,7 @@ func (r *runner) openAccessLog() (io.Writer, func(), error) {
 	case "":
 		return nil, func() {}, nil
 	case "-":
-		return r.out, func() {}, nil
+		return text.NewWriter(r.out), func() {}, nil // paths of calls may have what a terminal acts on
 	default:
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600) // it has the paths of calls in it
 		if err != nil {

@@ -172,3 +172,21 @@ func TestNothingRunsUnderBadPolicies(t *testing.T) {
 		})
 	}
 }
+
+// Whoever calls the proxy, which any program of the machine may, cannot have the terminal act on what it says.
+func TestTerminalsAreNotActedOn(t *testing.T) {
+	const script = `import os, socket
+for request in (b"CONNECT a\x1bc\xc2\x9b31m:80 HTTP/1.1\r\n\r\n", b"GET http://127.0.0.1:1/\xc2\x9b31m HTTP/1.1\r\n\r\n"):
+    s = socket.create_connection(("127.0.0.1", int(os.environ["http_proxy"].split(":")[2])))
+    s.sendall(request)
+    while s.recv(4096):
+        pass
+`
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	r := mustRun(t, "-f", policy(t, "{any: {}}", "  observability: {accessLog: All}"), "--access-log=-", "--", "python3", "-c", script)
+	if strings.ContainsAny(r.err, "\x1b\u009b") || !strings.Contains(r.err, `there is no host a\x1bc\u009b31m`) || !strings.Contains(r.err, `"path":"/\u009b31m"`) {
+		t.Errorf("it says %q", r.err)
+	}
+}

@@ -146,7 +146,11 @@ func (s *suggestion) retries(e *evidence) {
 	}
 	s.because("spec.retry.maxRetries", "%.2f%% of the calls have failed; of independent failures one in %s would be left after two retries.", 100*e.failures(), left(e.failures()))
 	s.because("spec.retry.when", "%s", why)
-	s.leave("retry.idempotency: the default repeats what may have been processed only if its method is idempotent or it has an Idempotency-Key")
+	if !e.opaque() {
+		r.Idempotency = &v1alpha1.Idempotency{Mode: v1alpha1.IdempotencyIdempotentMethods}
+		s.because("spec.retry.idempotency.mode", "The default, whatever defaults of the cluster say: what may have been processed is repeated only if its method is idempotent. "+
+			"Write IdempotentOrKeyed if the server honors Idempotency-Key.")
+	}
 	s.leave("retry.budget: the default, which bounds retries to a share of the calls, has no figure to improve it by")
 	if s.policy.Spec.Timeouts != nil && !e.opaque() {
 		s.overall(e, n)
@@ -181,7 +185,7 @@ func (s *suggestion) answers(e *evidence, r *v1alpha1.Retry) string {
 		s.leave("retry.when RateLimited: %s answered with 429; a limit of the callers' own (rateLimit) helps more than retries", output.Count(n, "attempt was", "attempts were"))
 	}
 	if u := p.unsafe(); u > 0 && !strings.EqualFold(e.flow.Protocol, "gRPC") {
-		fmt.Fprintf(&why, " %d of %d calls have a method that is not idempotent: those are repeated only if they have provably not been processed, or have an Idempotency-Key.", u, p.calls)
+		fmt.Fprintf(&why, " %d of %d calls have a method that is not idempotent: those are repeated only if they have provably not been processed.", u, p.calls)
 	}
 	if e.flow.Protocol == "gRPC" {
 		s.leave("retry.grpcStatuses: calls of gRPC are POSTs, and which of them bear repetition their names do not say; set retry.idempotency.mode: Any in rules for those that do")

@@ -177,6 +177,26 @@ func TestNoTimeoutOfWhatIsNotMeasured(t *testing.T) {
 	}
 }
 
+// What is suggested has no request repeated that may have been processed and is not idempotent, whatever the cluster's own policies say.
+func TestNothingIsSuggestedThatRepeatsWrites(t *testing.T) {
+	risky := v1alpha1.PolicyBody{CallBlocks: v1alpha1.CallBlocks{Retry: &v1alpha1.Retry{Idempotency: &v1alpha1.Idempotency{Mode: v1alpha1.IdempotencyAny}}}}
+	for name, c := range cases(t) {
+		out, err := printed(t, c, "checkout", "--sample", "1s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p v1alpha1.RetryPolicy
+		if err := yaml.UnmarshalStrict([]byte(out), &p); err != nil {
+			t.Fatal(err)
+		}
+		r := compile.Settings(compile.Merged(&risky, &p.Spec.PolicyBody)).Retry
+		seen := slices.ContainsFunc(r.On.Names(), func(w string) bool { return w == "Reset" || w == "GatewayError" || w == "PerTryTimeout" })
+		if r.MaxRetries > 0 && seen && r.Idempotency != policy.IdempotentMethods {
+			t.Errorf("%s: %s is repeated by %v", name, r.Idempotency, r.On.Names())
+		}
+	}
+}
+
 func TestTooLittleIsNotEnough(t *testing.T) {
 	for says, f := range map[string]liveapi.Flow{
 		"499 calls were seen":       {Namespace: "shop", Workload: "checkout", Destination: "a:80", Protocol: "HTTP", Calls: 499, Points: []liveapi.Point{{Calls: 499}}},

@@ -15,6 +15,20 @@ type feed struct {
 	// guarded by mu
 	waiting []liveapi.TapLine
 	dropped uint64 // by agents, or here
+	now     *reading
+}
+
+// reading is how many agents are read, and why others are not.
+type reading struct {
+	read   int
+	unread []error
+}
+
+// state takes how it stands (ask.Follow).
+func (f *feed) state(read int, unread []error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.now = &reading{read, unread}
 }
 
 // add takes a line.
@@ -31,11 +45,11 @@ func (f *feed) add(l liveapi.TapLine) {
 	}
 }
 
-// take returns what has come since it was called last.
-func (f *feed) take() (lines []liveapi.TapLine, dropped uint64) {
+// take returns what has come since it was called last. now is nil if nothing has changed about what is read.
+func (f *feed) take() (lines []liveapi.TapLine, dropped uint64, now *reading) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	lines, dropped = f.waiting, f.dropped
-	f.waiting, f.dropped = nil, 0
-	return lines, dropped
+	lines, dropped, now = f.waiting, f.dropped, f.now
+	f.waiting, f.dropped, f.now = nil, 0, nil
+	return lines, dropped, now
 }

@@ -4,6 +4,7 @@ package tap
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -132,11 +133,29 @@ func run(ctx context.Context, env *kube.Env, c client.Reader, a *ask.Asker, f *f
 		return err
 	}
 	agents = a.Some(ctx, agents, namespace, ": choose a pod, or one with --node")
-	lines := func(ctx context.Context, each func(liveapi.TapLine)) error {
-		return ask.Lines(ctx, a, agents, liveapi.TapPath, f.query(namespace, pod), each)
-	}
+	follow := &ask.Follow[liveapi.TapLine]{Path: liveapi.TapPath, Query: f.query(namespace, pod), For: f.lasts, Agents: looks(a, agents, node, namespace)}
 	if f.format == "" && !f.plain && screen.Live(env.Terminal) {
-		return show(ctx, env, newView(namespace, title(namespace, pod, len(agents))), lines)
+		v := newView(namespace, title(namespace, pod), len(agents))
+		follow.State = v.feed.state
+		return show(ctx, env, v, func(ctx context.Context, each func(liveapi.TapLine)) error {
+			follow.Each = each
+			return follow.Run(ctx, a)
+		})
 	}
-	return lines(ctx, func(l liveapi.TapLine) { print(env, f, &l) })
+	follow.Each = func(l liveapi.TapLine) { print(env, f, &l) }
+	follow.State = ask.Once(func(err error) { fmt.Fprintf(env.ErrOut, "not read, and asked again: %v\n", err) })
+	return follow.Run(ctx, a)
+}
+
+// looks returns what returns agents at first, and then those that there are by then on a node, or all.
+func looks(a *ask.Asker, agents []corev1.Pod, node, namespace string) func(context.Context) ([]corev1.Pod, error) {
+	first := true
+	return func(ctx context.Context) ([]corev1.Pod, error) {
+		if first {
+			first = false
+			return agents, nil
+		}
+		now, err := a.AgentsOn(ctx, node)
+		return a.Preferred(ctx, now, namespace), err
+	}
 }

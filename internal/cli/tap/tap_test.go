@@ -2,6 +2,7 @@ package tap
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -151,6 +152,39 @@ func TestThePodsNodeIsAsked(t *testing.T) {
 	}
 	if err := run1(t, c, "checkout-9"); err == nil || !strings.Contains(err.Error(), "checkout-9") {
 		t.Errorf("a pod that there is not: %v", err)
+	}
+}
+
+// The calls of an agent that takes the place of another are shown, for as long as is left.
+func TestATapGoesOnWhenItsAgentIsReplaced(t *testing.T) {
+	c := asktest.New(t)
+	of := func(name string) *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: kube.DefaultSystem, Name: name, Labels: map[string]string{"app.kubernetes.io/name": "fairlead-agent"}},
+			Spec:       corev1.PodSpec{NodeName: "node-1"}, Status: corev1.PodStatus{Phase: corev1.PodRunning},
+		}
+	}
+	var live client.WithWatch
+	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewEncoder(w).Encode(liveapi.TapLine{Node: "node-1", Call: &liveapi.Call{Pod: "shop/first"}})
+		if err := errors.Join(live.Delete(r.Context(), of("agent-1")), live.Create(r.Context(), of("agent-2"))); err != nil {
+			t.Error(err)
+		}
+	}))
+	c.Serve("agent-2", agent("node-1", retried()))
+	var err error
+	if live, err = c.Env.Client(); err != nil {
+		t.Fatal(err)
+	}
+	c.Env.Connect = func() (client.WithWatch, error) { return live, nil }
+	if err := run1(t, c, "--for", "3s", "-o", "json"); err != nil {
+		t.Fatal(err)
+	}
+	if out := c.Out.String(); strings.Count(out, "\n") != 2 || !strings.Contains(out, `"pod":"shop/first"`) || !strings.Contains(out, `"pod":"shop/checkout-1"`) || c.Err.Len() > 0 {
+		t.Errorf("printed %s, said %s", out, c.Err)
+	}
+	if diff := cmp.Diff([]string{"agent-1:9464 /debug/v1/tap?for=3s&namespace=shop", "agent-2:9464 /debug/v1/tap?for=1s&namespace=shop"}, c.Asked); diff != "" {
+		t.Error(diff)
 	}
 }
 

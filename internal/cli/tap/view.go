@@ -25,7 +25,7 @@ const (
 )
 
 // title says whose calls are shown.
-func title(namespace, pod string, agents int) string {
+func title(namespace, pod string) string {
 	whose := "all namespaces"
 	switch {
 	case pod != "":
@@ -33,7 +33,7 @@ func title(namespace, pod string, agents int) string {
 	case namespace != "":
 		whose = "namespace " + namespace
 	}
-	return "fairlead tap: calls of " + whose + ", " + output.Count(agents, "node", "nodes")
+	return "fairlead tap: calls of " + whose
 }
 
 // view is a tap on a terminal.
@@ -46,6 +46,8 @@ type view struct {
 	held    []liveapi.TapLine // while it is paused, those that have come since
 	first   int               // how many were shown before lines[0]
 	dropped uint64
+	title   string
+	unread  []error // why agents are not read
 	paused  bool
 	ended   bool
 	failed  error // why the tap has ended, if it was not to
@@ -105,10 +107,10 @@ type (
 
 func later() tea.Cmd { return tea.Tick(takeEvery, func(time.Time) tea.Msg { return take{} }) }
 
-func newView(namespace, title string) *view {
-	v := &view{namespace: namespace}
+func newView(namespace, title string, nodes int) *view {
+	v := &view{namespace: namespace, title: title}
 	v.list = screen.List{
-		Title: title, None: "No call has ended yet.", Follow: true,
+		None: "No call has ended yet.", Follow: true,
 		Columns: []screen.Column{
 			{Name: "TIME"}, {Name: "POD", Elastic: true, Drop: 2}, {Name: "CALL", Elastic: true}, {Name: "RESULT"}, {Name: "TOOK", Right: true},
 			{Name: "ATTEMPTS", Right: true, Drop: 1}, {Name: "RETRY", Drop: 3},
@@ -116,8 +118,12 @@ func newView(namespace, title string) *view {
 		Keys:    []screen.Key{{Key: "space", Does: "pause"}, {Key: "end", Does: "latest"}},
 		Details: v.details,
 	}
+	v.of(nodes)
 	return v
 }
+
+// of has the title say of how many nodes calls are shown.
+func (v *view) of(nodes int) { v.list.Title = v.title + ", " + output.Count(nodes, "node", "nodes") }
 
 func (v *view) update(msg tea.Msg) tea.Cmd {
 	if cmd, used := v.list.Update(msg); used {
@@ -146,8 +152,12 @@ func (v *view) update(msg tea.Msg) tea.Cmd {
 
 // take shows what has come, or while it is paused keeps it for later.
 func (v *view) take() {
-	lines, dropped := v.feed.take()
+	lines, dropped, now := v.feed.take()
 	v.dropped += dropped
+	if now != nil {
+		v.unread = now.unread
+		v.of(now.read)
+	}
 	v.held = append(v.held, lines...)
 	if over := len(v.held) - maxKept; over > 0 {
 		v.held = v.held[over:]
@@ -174,6 +184,9 @@ func (v *view) note() {
 	var parts []string
 	if v.failed != nil {
 		parts = append(parts, "ended: "+strings.ReplaceAll(v.failed.Error(), "\n", "; "))
+	}
+	for _, err := range v.unread {
+		parts = append(parts, "not read, and asked again: "+strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	if v.dropped > 0 {
 		parts = append(parts, fmt.Sprintf("%d more calls are not shown: ask for fewer, or raise --rate", v.dropped))

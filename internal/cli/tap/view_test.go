@@ -73,7 +73,7 @@ func failed(n int) liveapi.TapLine {
 }
 
 func aView(lines ...liveapi.TapLine) *view {
-	v := newView("shop", title("shop", "", 2))
+	v := newView("shop", title("shop", ""), 2)
 	v.update(tea.WindowSizeMsg{Width: 80, Height: 24})
 	for _, l := range lines {
 		v.feed.add(l)
@@ -139,6 +139,21 @@ func TestTheViewIsBounded(t *testing.T) {
 	v.update(take{})
 	if text := shown(v); !strings.Contains(text, "The call is no longer kept.") {
 		t.Errorf("of a call that is no longer kept it shows\n%s", text)
+	}
+}
+
+// The view says of how many nodes calls are shown, and why others are not, as that is now.
+func TestAgentsComeAndGo(t *testing.T) {
+	v := aView(fine(1))
+	v.feed.state(1, []error{errors.New("pod agent-2: it begins")})
+	v.update(take{})
+	if text := shown(v); !strings.Contains(text, "namespace shop, 1 node ") || !strings.Contains(text, "not read, and asked again: pod agent-2: it begins") {
+		t.Errorf("it shows\n%s", text)
+	}
+	v.feed.state(2, nil)
+	v.update(take{})
+	if text := shown(v); !strings.Contains(text, "namespace shop, 2 nodes") || strings.Contains(text, "not read") {
+		t.Errorf("it shows\n%s", text)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"fairlead.dev/fairlead/internal/cli/kube"
 	"fairlead.dev/fairlead/internal/cli/output"
 	"fairlead.dev/fairlead/internal/cli/screen"
+	"fairlead.dev/fairlead/internal/liveapi"
 )
 
 // flags are those of the command.
@@ -108,11 +109,18 @@ func (f *flags) run(ctx context.Context, env *kube.Env, c client.Reader, a *ask.
 	if table := format == output.None || format == output.Wide; table && !f.plain && !f.watch && screen.Live(env.Terminal) {
 		return f.view(ctx, env, from)
 	}
-	for {
-		got, err := f.figures(ctx, from, f.enough())
-		if err != nil {
-			return ended(ctx, err)
-		}
+	return f.tables(ctx, env, from, format)
+}
+
+// tables prints what there is, and with --watch again and again. A look that fails after the first is made again.
+func (f *flags) tables(ctx context.Context, env *kube.Env, from *source, format output.Format) error {
+	var got *liveapi.Inventory
+	look := func() (err error) {
+		got, err = f.figures(ctx, from, f.enough())
+		return err
+	}
+	err := look()
+	for again := kube.NewAgain(env); err == nil; err = again.Until(ctx, look) {
 		f.sort(got.Flows)
 		if err := f.print(env, got, format); err != nil || !f.watch {
 			return err
@@ -123,6 +131,7 @@ func (f *flags) run(ctx context.Context, env *kube.Env, c client.Reader, a *ask.
 		case <-time.After(f.every):
 		}
 	}
+	return ended(ctx, err)
 }
 
 // ended returns why it was not possible to go on, which is no error where somebody has ended it.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,6 +108,32 @@ func TestTopIsJSON(t *testing.T) {
 	var got liveapi.Inventory
 	if err := json.Unmarshal(c.Out.Bytes(), &got); err != nil || len(got.Flows) != 3 || got.Flows[0].Workload != "checkout" {
 		t.Errorf("%s (%v)", c.Out, err)
+	}
+}
+
+// A look that fails is made again, and one that is refused ends it.
+func TestTopIsPrintedAgainAndAgain(t *testing.T) {
+	c := asktest.New(t)
+	var asked atomic.Int32
+	c.Add("fairlead-manager", "manager-0", "node-1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch asked.Add(1) {
+		case 1, 3:
+			inventory(w, r)
+		case 2:
+			notLeading(w, r)
+		default:
+			http.Error(w, "it is not for you", http.StatusForbidden)
+		}
+	}))
+	err := run(t, c, "--watch", "--interval", "1s", "-o", "name")
+	if err == nil || !strings.Contains(err.Error(), "it is not for you") {
+		t.Errorf("ended with %v", err)
+	}
+	if once := "workload/checkout\nworkload/cart\nworkload/web\n"; c.Out.String() != once+once {
+		t.Errorf("printed %s", c.Out)
+	}
+	if !strings.HasPrefix(c.Err.String(), "Not read, and read again until that succeeds: pod manager-0: this replica does not lead") || !strings.HasSuffix(c.Err.String(), "\nRead again.\n") {
+		t.Errorf("says %q", c.Err)
 	}
 }
 

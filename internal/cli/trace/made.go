@@ -2,8 +2,6 @@ package trace
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,26 +45,31 @@ func (t *tracer) made(ctx context.Context, p *corev1.Pod) error {
 	if err != nil {
 		return err
 	}
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // which never fails
-	mark := hex.EncodeToString(random[:])
-	container := t.container(agents[0].Spec.Containers[0].Image, mark)
+	c := newMarked(t.flags)
+	if t.flags.overTLS() {
+		c.trusted = t.published(ctx, p.Namespace)
+	}
+	container := c.container(agents[0].Spec.Containers[0].Image)
 	if err := t.add(ctx, p, container, client.DryRunAll); err != nil {
 		return err
 	}
-	return t.record(ctx, fmt.Sprintf("has a call be made from pod %s/%s, for %s at most", p.Namespace, p.Name, t.flags.timeout), func(ctx context.Context) error {
-		return t.make(ctx, agents, p, container, mark)
+	err = t.record(ctx, fmt.Sprintf("has a call be made from pod %s/%s, for %s at most", p.Namespace, p.Name, t.flags.timeout), func(ctx context.Context) error {
+		return t.make(ctx, agents, p, container, c)
 	})
+	if err == nil && t.unseen != "" {
+		fmt.Fprintln(t.env.ErrOut, t.unseen)
+	}
+	return err
 }
 
-// make adds the container to the pod, and shows the call with the mark.
-func (t *tracer) make(ctx context.Context, agents []corev1.Pod, p *corev1.Pod, container *corev1.EphemeralContainer, mark string) error {
+// make adds the container to the pod, and shows the call that it makes.
+func (t *tracer) make(ctx context.Context, agents []corev1.Pod, p *corev1.Pod, container *corev1.EphemeralContainer, c *marked) error {
 	ctx, stop := context.WithTimeout(ctx, t.flags.timeout)
 	defer stop()
 	opened, done := make(chan struct{}), make(chan error, 1)
 	first := true
 	go func() {
-		done <- ask.Lines(ctx, t.asker, agents, liveapi.TracePath, t.flags.query(p.Namespace, p.Name, mark), func(l liveapi.TraceLine) {
+		done <- ask.Lines(ctx, t.asker, agents, liveapi.TracePath, c.query(p), func(l liveapi.TraceLine) {
 			if first {
 				first = false
 				close(opened)
@@ -110,37 +113,40 @@ func (t *tracer) follow(ctx context.Context, stop func(), p *corev1.Pod, name st
 	patience.Stop()
 	switch {
 	case t.ended:
+		if t.passed {
+			t.unseen = t.within(out)
+		}
 		return nil
 	case t.node != "":
 		return fmt.Errorf("the trace ended before the call: %w", errors.Join(err, context.Cause(ctx)))
-	case out.Error != "" && out.Status == 0:
-		return fmt.Errorf("%w to the agent: no policy governs it. It failed by itself: %s. kubectl fairlead explain %s %s says which policies there are", ErrNoCall, output.Text(out.Error), p.Name, output.Text(t.flags.calls))
 	}
-	return fmt.Errorf("%w to the agent: no policy governs it. It was answered with %d in %s. kubectl fairlead explain %s %s says which policies there are", ErrNoCall, out.Status, seconds(out.Seconds), p.Name, output.Text(t.flags.calls))
+	return t.notSeen(p.Name, out)
 }
 
-// container makes the call. It has no rights, as the strictest standard for pods wants it.
-func (t *tracer) container(image, mark string) *corev1.EphemeralContainer {
-	args := []string{"call", "--url=" + t.flags.calls, "--mark=" + mark, "--timeout=" + t.flags.timeout.String(), "--report=/dev/termination-log"}
-	if t.flags.method != "" {
-		args = append(args, "--method="+t.flags.method)
+// notSeen says how a call went that no agent has seen.
+func (t *tracer) notSeen(pod string, out *outcome) error {
+	failed := out.Error != "" && out.Status == 0
+	switch {
+	case failed && t.flags.overTLS():
+		return fmt.Errorf("%w to the agent that it can see into: no policy governs it, or its TLS failed before: %s. %s. kubectl fairlead explain %s %s says which policies there are", ErrNoCall, output.Text(out.Error), trusts, pod, output.Text(t.flags.calls))
+	case failed:
+		return fmt.Errorf("%w to the agent: no policy governs it. It failed by itself: %s. kubectl fairlead explain %s %s says which policies there are", ErrNoCall, output.Text(out.Error), pod, output.Text(t.flags.calls))
 	}
-	for _, h := range t.flags.headers {
-		args = append(args, "--header="+h)
+	return fmt.Errorf("%w to the agent: no policy governs it. It was answered with %d in %s. kubectl fairlead explain %s %s says which policies there are", ErrNoCall, out.Status, seconds(out.Seconds), pod, output.Text(t.flags.calls))
+}
+
+// trusts says whom a call over TLS trusts.
+const trusts = "It trusts the public roots and, where the pod's namespace has it (docs/guides/tls.md), the egress CA; --insecure verifies nothing"
+
+// within says how a call went whose connection alone the agent has seen.
+func (t *tracer) within(out *outcome) string {
+	switch {
+	case out.Status > 0:
+		return fmt.Sprintf("What the agent does not see: within the connection the call was answered with %d over %s in %s.", out.Status, output.Text(out.Proto), seconds(out.Seconds))
+	case t.flags.overTLS():
+		return fmt.Sprintf("What the agent does not see: the call failed within the connection: %s. %s.", output.Text(out.Error), trusts)
 	}
-	if t.flags.http2 {
-		args = append(args, "--http2")
-	}
-	yes, no, user := true, false, int64(userID)
-	return &corev1.EphemeralContainer{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
-		Name: "fairlead-trace-" + mark[:8], Image: image, ImagePullPolicy: corev1.PullIfNotPresent, Args: args,
-		TerminationMessagePath: "/dev/termination-log", TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
-		SecurityContext: &corev1.SecurityContext{
-			RunAsUser: &user, RunAsGroup: &user, RunAsNonRoot: &yes, AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
-			Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-		},
-	}}
+	return fmt.Sprintf("What the agent does not see: the call failed within the connection: %s.", output.Text(out.Error))
 }
 
 // add adds the container to the pod.

@@ -22,7 +22,7 @@ import (
 
 // flags are those of the command.
 type flags struct {
-	all, raw, plain, http2                            bool
+	all, raw, plain, http2, insecure                  bool
 	workload, policy, host, method, path, node, calls string
 	headers                                           []string
 	timeout                                           time.Duration
@@ -39,7 +39,8 @@ func newCommand(env *kube.Env, reach ask.Reach) *cobra.Command {
 		Long: `Shows every decision and wait of one call, with the time since it began: limits, circuit breaker, endpoint and why, connection, what was sent and
 answered, whether it is retried and why or why not, backoff, hedges, fallback and the outcome. It is the next call that matches, or, with
 --call URL, one that is made from POD: by a short-lived container beside those of the pod, as kubectl debug makes them, which stays listed in the
-pod's status. That takes the right to patch pods/ephemeralcontainers, and is visible in the pod: do not pass secrets by --header then.
+pod's status. That takes the right to patch pods/ephemeralcontainers, and is visible in the pod: do not pass secrets by --header then. Of a call to https:// that is
+passed through, the trace shows the connection; of one whose TLS a policy intercepts, the request.
 Calls do not wait for it. Bodies, header fields and queries are never shown.
 
 On a terminal, steps are in colour, with a line below them that says how the call stands; q ends it. Otherwise, and with --plain, they are plain lines.`,
@@ -82,6 +83,7 @@ func (f *flags) addTo(cmd *cobra.Command) {
 	set.StringVar(&f.node, "node", "", "Trace a call of one node's pods")
 	set.StringVar(&f.calls, "call", "", "Make a call to this URL from POD, and trace it")
 	set.BoolVar(&f.http2, "http2", false, "With --call, speak HTTP/2")
+	set.BoolVar(&f.insecure, "insecure", false, "With --call https://, do not verify the server's certificate")
 	set.DurationVar(&f.timeout, "timeout", time.Minute, "How long to wait for the call to come and to end, 10m at most")
 	set.BoolVar(&f.plain, "plain", false, "Print plain lines, on a terminal as well")
 	set.BoolVar(&f.raw, "raw", false, "Print the lines of the live API, one JSON object each")
@@ -94,6 +96,8 @@ func (f *flags) check(args []string) error {
 		return fmt.Errorf("--timeout %s: write a time from 1s to 10m", f.timeout)
 	case f.calls == "" && f.http2:
 		return errors.New("--http2 is for calls that are made: name one with --call")
+	case f.insecure && !f.overTLS():
+		return errors.New("--insecure is for calls to https:// that are made: name one with --call")
 	case f.calls == "" && len(f.headers) > 1:
 		return errors.New("--header: a call is chosen by one field at most; several are for --call")
 	case f.calls == "":
@@ -108,11 +112,8 @@ func (f *flags) check(args []string) error {
 
 func (f *flags) checkCall() error {
 	u, err := url.Parse(f.calls)
-	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("--call %s: write a URL that begins with http:// and names a host", output.Text(f.calls))
-	case u.Scheme == "https": // agents do not see into TLS that a client begins, and so cannot know the call by its mark
-		return fmt.Errorf("--call %s: agents do not see into a call that the client encrypts, and cannot say which one it is. Write a URL that begins with http://, or call from the pod's program, and trace that: kubectl fairlead trace POD --host %s", output.Text(f.calls), output.Text(u.Hostname()))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("--call %s: write a URL that begins with http:// or https:// and names a host", output.Text(f.calls))
 	}
 	for _, h := range f.headers {
 		if !strings.Contains(h, ":") {
@@ -120,6 +121,12 @@ func (f *flags) checkCall() error {
 		}
 	}
 	return nil
+}
+
+// overTLS reports whether a call is made to https://.
+func (f *flags) overTLS() bool {
+	u, err := url.Parse(f.calls)
+	return err == nil && u.Scheme == "https"
 }
 
 // query is what agents are asked. mark is that of a call that is made; empty: none is.
@@ -157,6 +164,8 @@ type tracer struct {
 	opened func() // is called when an agent looks, as long as no call has come
 	node   string // that the call is of; empty: none has come yet
 	ended  bool
+	passed bool   // it is a connection that is passed through
+	unseen string // how a call that was made went, which the agent does not see; empty: it does
 }
 
 // ErrNoCall: no call has come.
@@ -236,5 +245,6 @@ func (t *tracer) show(l *liveapi.TraceLine) {
 		return
 	}
 	t.ended = l.End != nil
+	t.passed = t.passed || l.Begin != nil && l.Begin.Protocol == "TCP"
 	t.print(l)
 }

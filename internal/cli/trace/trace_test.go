@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -180,7 +182,7 @@ func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 		"name the pod":                       {"--call", "http://a"},
 		"leave out --host":                   {"pod", "--call", "http://a", "--host", "b"},
 		"write a URL that begins with http:": {"pod", "--call", "payments.shop"},
-		"trace POD --host a.example":         {"pod", "--call", "https://a.example:8443/x"},
+		"--insecure is for calls to https":   {"pod", "--call", "http://a", "--insecure"},
 		"write name: value":                  {"pod", "--call", "http://a", "--header", "x=y"},
 		"name one with --call":               {"--http2"},
 		"one field at most":                  {"--header", "a", "--header", "b"},
@@ -249,7 +251,9 @@ func (k *kubelet) get(ctx context.Context, c client.WithWatch, key client.Object
 func madeIn(t *testing.T, k *kubelet, lines []liveapi.TraceLine, args ...string) (*asktest.Cluster, error) {
 	t.Helper()
 	k.started = make(chan string, 1)
-	c := asktest.New(t, podThatRuns())
+	c := asktest.New(t, podThatRuns(), &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "fairlead-egress-ca"}, Data: map[string]string{"ca.crt": "the CA"},
+	})
 	c.Add("fairlead-agent", "agent-1", "node-1", agent("node-1", lines, func(r *http.Request) {
 		select {
 		case mark := <-k.started:
@@ -297,9 +301,60 @@ func TestACallIsMadeFromThePod(t *testing.T) {
 			t.Errorf("the container is run with %s, and not with %s", args, want)
 		}
 	}
+	if strings.Contains(args, "--ca") || strings.Contains(args, "--insecure") {
+		t.Errorf("the container is run with %s", args)
+	}
 	s := of.SecurityContext
 	if of.Image != "fairlead.dev/agent:v1" || !*s.RunAsNonRoot || *s.AllowPrivilegeEscalation || s.Capabilities.Drop[0] != "ALL" || len(of.VolumeMounts) > 0 {
 		t.Errorf("the container is %+v", of)
+	}
+}
+
+// passedThrough is a connection whose TLS the agent does not see into.
+func passedThrough() []liveapi.TraceLine {
+	return []liveapi.TraceLine{
+		{Begin: &liveapi.TraceCall{
+			Pod: "shop/checkout-1", Policy: "shop/partner", Target: "host api.partner.example", Destination: "api.partner.example:443", Mode: "Enforce", Protocol: "TCP",
+			Host: "api.partner.example", To: netip.MustParseAddrPort("192.0.2.7:443"),
+		}},
+		at(0, liveapi.TraceStep{Step: "begins", Methods: "unsafe"}),
+		{End: &liveapi.Call{Kind: "response", Attempts: 1, Decision: "not_needed", TookSeconds: 0.004}},
+	}
+}
+
+// A call over TLS is known by its mark where TLS is intercepted, and by its port where it is passed through; then what became of it in there is said, too.
+func TestACallIsMadeOverTLS(t *testing.T) {
+	for name, tc := range map[string]struct {
+		lines         []liveapi.TraceLine
+		message, says string
+	}{
+		"intercepted":          {recovered(), `{"status":200,"proto":"HTTP/2.0"}`, ""},
+		"passed through":       {passedThrough(), `{"status":403,"proto":"HTTP/2.0","seconds":0.012}`, "What the agent does not see: within the connection the call was answered with 403 over HTTP/2.0 in 12ms.\n"},
+		"passed through, lost": {passedThrough(), `{"error":"x509: unknown authority"}`, "the call failed within the connection: x509: unknown authority. It trusts the public roots and"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := &kubelet{message: tc.message}
+			c, err := madeIn(t, k, tc.lines, "--call", "https://api.partner.example/v1", "--insecure")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if says := c.Err.String(); tc.says == "" && strings.Contains(says, "does not see") || !strings.Contains(says, tc.says) {
+				t.Errorf("says %q", says)
+			}
+			args := k.added[0].Args
+			i := slices.IndexFunc(args, func(s string) bool { return strings.HasPrefix(s, "--port=") })
+			if i < 0 || !slices.Contains(args, "--url=https://api.partner.example/v1") || !slices.Contains(args, "--insecure") || !slices.Contains(args, "--ca=the CA") {
+				t.Fatalf("the container is run with %q", args)
+			}
+			port := strings.TrimPrefix(args[i], "--port=")
+			if n, err := strconv.Atoi(port); err != nil || n < firstPort || n > 65535 || !strings.Contains(c.Asked[0], "&port="+port) {
+				t.Errorf("it calls from %s; asked %v", port, c.Asked)
+			}
+		})
+	}
+	_, err := madeIn(t, &kubelet{message: `{"error":"x509: unknown authority"}`}, nil, "--call", "https://api.partner.example/v1")
+	if !errors.Is(err, ErrNoCall) || !strings.Contains(err.Error(), "its TLS failed before: x509: unknown authority. It trusts the public roots") {
+		t.Errorf("%v", err)
 	}
 }
 

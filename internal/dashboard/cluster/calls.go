@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"slices"
-	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,57 +18,44 @@ import (
 // maxAsked is how many agents are asked at most for one page: each is a connection through the API server.
 const maxAsked = ask.MaxStreams
 
-// lookAgain is how often agents are looked for that a tap is to read: they are replaced, pods come to other nodes, and an agent ends a tap after an hour.
-const lookAgain = 30 * time.Second
-
-// maxSaid is how many different sentences a tap says at a time about what cannot be read.
-const maxSaid = 5
-
-// tap reads calls from the agents of the nodes whose calls are asked for.
-type tap struct {
-	// immutable
-	source          *Source
-	node, namespace string // empty: of all
-	query           url.Values
-
-	mu sync.Mutex // held while each and troubles are called
-	// guarded by mu
-	each     func(*liveapi.TapLine)
-	troubles func([]string)
-	wrong    map[string]string // why something cannot be read, by what that is: an agent, or something about all
-	read     map[string]bool   // agents that are read from
-	known    bool              // what there is to read is known
-}
-
-// What cannot be read, besides agents.
-const (
-	allAgents = "agents"
-	nearby    = "pods"
-	beyond    = "beyond"
-)
-
-// Calls implements dashboard.Source.
+// Calls implements dashboard.Source: it reads calls from the agents of the nodes whose calls are asked for.
 func (s *Source) Calls(ctx context.Context, q url.Values, each func(*liveapi.TapLine), troubles func([]string)) error {
 	node, err := s.nodeOf(ctx, q)
 	if err != nil {
 		return err
 	}
-	t := &tap{
-		source: s, node: node, namespace: q.Get("namespace"), query: url.Values{},
-		each: each, troubles: troubles, wrong: map[string]string{}, read: map[string]bool{},
-	}
+	query := url.Values{}
 	for name, values := range q {
 		if name != "node" {
-			t.query[name] = values
+			query[name] = values
 		}
 	}
-	agents, err := t.agents(ctx)
-	if err != nil {
-		return err
+	follow := &ask.Follow[liveapi.TapLine]{
+		Path: liveapi.TapPath, Query: query, Persistent: true, Every: s.lookAgain, State: changing(troubles), Each: func(l liveapi.TapLine) { each(&l) },
+		Agents: func(ctx context.Context) ([]corev1.Pod, error) { return s.tapped(ctx, node, q.Get("namespace")) },
 	}
-	t.begun()
-	t.run(ctx, agents)
-	return nil
+	return follow.Run(ctx, s.ask)
+}
+
+// maxSaid is how many sentences a tap says at a time about what cannot be read.
+const maxSaid = 5
+
+// changing returns what passes on all that is not read, as sentences, when that is not as it was: first when something is known of it.
+func changing(say func([]string)) func(int, []error) {
+	var before []string
+	return func(_ int, unread []error) {
+		now := make([]string, 0, len(unread))
+		for _, err := range unread {
+			now = append(now, err.Error())
+		}
+		if left := len(now) - maxSaid; left > 0 {
+			now = append(now[:maxSaid], fmt.Sprintf("and %d more that cannot be read", left))
+		}
+		if before == nil || !slices.Equal(now, before) {
+			before = now
+			say(now)
+		}
+	}
 }
 
 // nodeOf returns the node whose calls a query asks for, be it by a pod; empty: it asks for those of all.
@@ -90,133 +74,22 @@ func (s *Source) nodeOf(ctx context.Context, q url.Values) (string, error) {
 	return p.Spec.NodeName, nil
 }
 
-// agents returns those to read from, of which maxAsked are.
-func (t *tap) agents(ctx context.Context) ([]corev1.Pod, error) {
-	agents, err := t.source.ask.AgentsOn(ctx, t.node)
+// tapped returns the agents to read calls from, of a node if one is given, or else of those that run pods of a namespace. The error, if there are agents, says
+// what keeps others from being read.
+func (s *Source) tapped(ctx context.Context, node, namespace string) ([]corev1.Pod, error) {
+	agents, err := s.ask.AgentsOn(ctx, node)
 	if err != nil {
 		return nil, err
 	}
-	if t.namespace != "" && t.node == "" {
-		if agents, err = t.source.near(ctx, agents, []string{t.namespace}); err != nil {
-			err = fmt.Errorf("which nodes run pods of namespace %s cannot be read: %w", t.namespace, err)
-		}
-		t.say(nearby, err)
-	}
-	var left error
-	if n := len(agents) - maxAsked; n > 0 {
-		left = fmt.Errorf("calls of %d nodes are shown; %d more may have some: choose a namespace, a pod or a node", maxAsked, n)
-	}
-	t.say(beyond, left)
-	return agents, nil
-}
-
-// run reads from agents, and from those that there are later, until ctx ends. One that cannot be read does not keep the others from being.
-func (t *tap) run(ctx context.Context, agents []corev1.Pod) {
-	var running sync.WaitGroup
-	defer running.Wait()
-	tick := time.NewTicker(t.source.lookAgain)
-	defer tick.Stop()
-	for {
-		for i := range agents {
-			if one := agents[i : i+1]; t.begin(&one[0]) {
-				running.Go(func() { t.follow(ctx, one) })
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		next, err := t.agents(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		t.say(allAgents, err)
-		if agents = next; err == nil {
-			t.forget(agents)
+	if namespace != "" && node == "" {
+		if agents, err = s.near(ctx, agents, []string{namespace}); err != nil {
+			err = fmt.Errorf("which nodes run pods of namespace %s cannot be read: %w", namespace, err)
 		}
 	}
-}
-
-// begun passes on what is wrong for the first time.
-func (t *tap) begun() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.known = true
-	t.report()
-}
-
-// forget removes what is wrong with agents that there are no more.
-func (t *tap) forget(but []corev1.Pod) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	there := map[string]bool{allAgents: true, nearby: true, beyond: true}
-	for i := range but {
-		there[keyOf(&but[i])] = true
+	if left := len(agents) - maxAsked; left > 0 {
+		err = errors.Join(err, fmt.Errorf("calls of %d nodes are shown; %d more may have some: choose a namespace, a pod or a node", maxAsked, left))
 	}
-	before := len(t.wrong)
-	if maps.DeleteFunc(t.wrong, func(of, _ string) bool { return !there[of] }); len(t.wrong) < before {
-		t.report()
-	}
-}
-
-// begin reports whether an agent is to be read from that is not yet, and notes that it is.
-func (t *tap) begin(agent *corev1.Pod) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.read[keyOf(agent)] || len(t.read) >= maxAsked {
-		return false
-	}
-	t.read[keyOf(agent)] = true
-	return true
-}
-
-// keyOf distinguishes agents: one that is made anew may have the name of the one before.
-func keyOf(agent *corev1.Pod) string { return agent.Name + "/" + string(agent.UID) }
-
-// follow reads the tap of an agent until that or ctx ends.
-func (t *tap) follow(ctx context.Context, agent []corev1.Pod) {
-	key := keyOf(&agent[0])
-	err := ask.Lines(ctx, t.source.ask, agent, liveapi.TapPath, t.query, func(l liveapi.TapLine) {
-		t.say(key, nil) // it can be read
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.each(&l)
-	})
-	if err != nil && ctx.Err() == nil {
-		t.say(key, err)
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.read, key)
-}
-
-// say passes on why something cannot be read, or, with nil, that it can, if that is not known already.
-func (t *tap) say(of string, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if t.wrong[of] == text {
-		return
-	}
-	if t.wrong[of] = text; text == "" {
-		delete(t.wrong, of)
-	}
-	if t.known {
-		t.report()
-	}
-}
-
-// report passes on all that is wrong, each sentence once. The caller holds mu.
-func (t *tap) report() {
-	all := slices.Compact(slices.Sorted(maps.Values(t.wrong)))
-	if left := len(all) - maxSaid; left > 0 {
-		all = append(all[:maxSaid], fmt.Sprintf("and %d more that cannot be read", left))
-	}
-	t.troubles(append([]string{}, all...))
+	return agents, err
 }
 
 // near returns the agents on the nodes that run pods of namespaces; all, with an error, where that cannot be read.

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,8 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"fairlead.dev/fairlead/internal/cli/ask/asktest"
 	"fairlead.dev/fairlead/internal/liveapi"
@@ -92,7 +89,7 @@ func TestATapSaysWhatCannotBeRead(t *testing.T) {
 		<-asked
 	}
 	well.Store(true)
-	for i, want := range []string{"", "pod agent-1: 8 taps are open already", ""} {
+	for i, want := range []string{"pod agent-1: 8 taps are open already", ""} {
 		if got := strings.Join(<-troubles, "; "); got != want {
 			t.Errorf("%d: %q, want %q", i, got, want)
 		}
@@ -103,28 +100,20 @@ func TestATapSaysWhatCannotBeRead(t *testing.T) {
 	}
 }
 
-// What is wrong with an agent is over when there is none of its name any more, and of many things some are said and the others counted.
-func TestWhatIsWrongIsBoundedAndForgotten(t *testing.T) {
-	var got [][]string
-	w := &tap{wrong: map[string]string{}, known: true, troubles: func(all []string) { got = append(got, all) }}
-	var pods []corev1.Pod
-	for i := range maxSaid + 2 {
-		p := corev1.Pod{}
-		p.Name = fmt.Sprint("agent-", i)
-		pods = append(pods, p)
-		w.say(keyOf(&p), fmt.Errorf("pod %s: no", p.Name))
+// Of much that cannot be read some is said and the rest counted, and what is as it was is not said again.
+func TestWhatCannotBeReadIsBounded(t *testing.T) {
+	var got []string
+	say := changing(func(all []string) { got = append(got, strings.Join(all, ";")) })
+	no := func(n int) (all []error) {
+		for i := range n {
+			all = append(all, fmt.Errorf("%d", i))
+		}
+		return all
 	}
-	w.say(allAgents, errors.New("pod agent-0: no")) // the same sentence
-	if last := got[len(got)-1]; len(last) != maxSaid+1 || last[maxSaid] != "and 2 more that cannot be read" {
-		t.Errorf("%q", last)
+	for _, n := range []int{0, 0, 2, 2, maxSaid, maxSaid + 2, maxSaid + 2, 0} {
+		say(7, no(n))
 	}
-	w.forget(pods[1:2])
-	if last := got[len(got)-1]; !slices.Equal(last, []string{"pod agent-0: no", "pod agent-1: no"}) {
-		t.Errorf("%q", last)
-	}
-	w.say(keyOf(&pods[1]), nil)
-	w.say(allAgents, nil)
-	if last := got[len(got)-1]; last == nil || len(last) != 0 {
-		t.Errorf("%q", last)
+	if want := []string{"", "0;1", "0;1;2;3;4", "0;1;2;3;4;and 2 more that cannot be read", ""}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -45,7 +45,7 @@ type Source struct {
 	opts     Options
 	ask      *ask.Asker
 	policies *policies
-	// lookAgain is the constant, but in tests.
+	// lookAgain is how often taps look for agents, in tests; 0: as often as ask.Follow does.
 	lookAgain time.Duration
 
 	traffic   memo[[]liveapi.Traffic]
@@ -63,7 +63,7 @@ func New(o Options) *Source {
 	if o.Reach == nil {
 		o.Reach = newKept(ask.Through(o.Env)).reach
 	}
-	return &Source{opts: o, ask: ask.New(o.Env, o.Client, o.Reach), policies: newPolicies(o.Env, o.Client), lookAgain: lookAgain}
+	return &Source{opts: o, ask: ask.New(o.Env, o.Client, o.Reach), policies: newPolicies(o.Env, o.Client)}
 }
 
 // Watch implements dashboard.Source.

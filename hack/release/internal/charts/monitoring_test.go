@@ -66,3 +66,30 @@ func TestMonitoringFollowsItsValues(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestLinksLeadToTheDocsOfTheInstallation: alerts, and what the manager's Deployment says to the plugin and the dashboard.
+func TestLinksLeadToTheDocsOfTheInstallation(t *testing.T) {
+	const docs = "https://docs.corp.example/fairlead/"
+	found := 0
+	for _, o := range render(t, Main, "n", parseValues(t, `{docsURL: "`+docs+`", monitoring: {rules: {enabled: true}}}`)) {
+		text, err := json.Marshal(o.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case o.GetKind() == "Deployment" && o.GetName() == "fairlead-manager":
+			found++
+			if got := o.GetAnnotations()["policy.fairlead.dev/docs-url"]; got != docs {
+				t.Errorf("the manager's Deployment says %q", got)
+			}
+		case o.GetKind() == "PrometheusRule":
+			found++
+			if strings.Contains(string(text), "https://fairlead.dev") || !strings.Contains(string(text), `"runbook_url":"https://docs.corp.example/fairlead/operations/runbooks.md#fairlead`) {
+				t.Errorf("alerts lead elsewhere: %s", text)
+			}
+		}
+	}
+	if found != 2 {
+		t.Errorf("%d of 2 objects were found", found)
+	}
+}

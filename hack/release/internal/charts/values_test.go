@@ -68,6 +68,7 @@ func TestBadValuesAreRefused(t *testing.T) {
 		`{networkPolicy: {apiServerPorts: [https]}}`:                                  `at '/networkPolicy/apiServerPorts/0': got string, want integer`,
 		`{networkPolicy: {agentEgress: [{from: []}]}}`:                                `additional properties 'from' not allowed`,
 		`{monitoring: {rules: {runbookURL: runbooks.md}}}`:                            `at '/monitoring/rules/runbookURL'`,
+		`{docsURL: "javascript:alert(1)"}`:                                            `at '/docsURL'`,
 		`{monitoring: {podMonitors: {interval: 30}}}`:                                 `at '/monitoring/podMonitors/interval': got number, want string`,
 		`{monitoring: {dashboard: {enabled: true}}}`:                                  `additional properties 'dashboard' not allowed`,
 		`{rbac: {referenceNamespaces: [shop, shop]}}`:                                 `at '/rbac/referenceNamespaces': items at 0 and 1 are equal`,

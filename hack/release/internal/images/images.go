@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -33,37 +34,82 @@ type Recipe struct {
 	Programs map[string]string // paths of the program by architecture
 }
 
-// Write writes the image for all its platforms as an OCI archive to path, and returns its digest.
-func Write(r Recipe, path string) (digest string, err error) {
+// Written is an image that was written.
+type Written struct {
+	Digest string
+	Sizes  []Size // by architecture
+}
+
+// Size is how large an image is for one architecture, in bytes.
+type Size struct {
+	Arch     string
+	Pulled   int64 // compressed
+	Unpacked int64
+}
+
+// Write writes the image for all its platforms as an OCI archive to path.
+func Write(r Recipe, path string) (Written, error) {
+	var w Written
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, arch := range slices.Sorted(maps.Keys(r.Programs)) {
 		image, err := compose(r, arch)
 		if err != nil {
-			return "", fmt.Errorf("image %s for %s: %w", r.Tag, arch, err)
+			return Written{}, fmt.Errorf("image %s for %s: %w", r.Tag, arch, err)
 		}
+		size, err := sizeOf(image, arch)
+		if err != nil {
+			return Written{}, err
+		}
+		w.Sizes = append(w.Sizes, size)
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
 			Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}},
 		})
 	}
 	hash, err := index.Digest()
 	if err != nil {
-		return "", err
+		return Written{}, err
 	}
+	w.Digest = hash.String()
 	dir, err := os.MkdirTemp("", "fairlead-image")
 	if err != nil {
-		return "", err
+		return Written{}, err
 	}
 	defer os.RemoveAll(dir)
 	archive, err := layout.Write(dir, empty.Index)
 	if err != nil {
-		return "", err
+		return Written{}, err
 	}
 	// The first name is for skopeo and its kin, the second one for containerd.
 	names := map[string]string{"org.opencontainers.image.ref.name": r.Version, "io.containerd.image.name": r.Tag}
 	if err := archive.AppendIndex(index, layout.WithAnnotations(names)); err != nil {
-		return "", err
+		return Written{}, err
 	}
-	return hash.String(), writeArchive(dir, path)
+	return w, writeArchive(dir, path)
+}
+
+// sizeOf adds up the layers of an image.
+func sizeOf(image v1.Image, arch string) (Size, error) {
+	s := Size{Arch: arch}
+	layers, err := image.Layers()
+	if err != nil {
+		return s, err
+	}
+	for _, layer := range layers {
+		pulled, err := layer.Size()
+		if err != nil {
+			return s, err
+		}
+		content, err := layer.Uncompressed()
+		if err != nil {
+			return s, err
+		}
+		unpacked, err := io.Copy(io.Discard, content)
+		if err := errors.Join(err, content.Close()); err != nil {
+			return s, err
+		}
+		s.Pulled, s.Unpacked = s.Pulled+pulled, s.Unpacked+unpacked
+	}
+	return s, nil
 }
 
 // compose makes the image for one architecture.

@@ -70,14 +70,24 @@ func files(t *testing.T, archive io.Reader) map[string]string {
 func write(t *testing.T) (digest string, archive []byte) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "agent.oci.tar")
-	digest, err := Write(recipe(t), path)
+	written, err := Write(recipe(t), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if archive, err = os.ReadFile(path); err != nil {
 		t.Fatal(err)
 	}
-	return digest, archive
+	for i, size := range written.Sizes {
+		program, roots := int64(len("a program for "+size.Arch)), int64(len(publicRoots()))
+		// Beside its files the archive has a head of 512 bytes for each, both filled up to 512, and as much at its end.
+		if size.Arch != []string{"amd64", "arm64"}[i] || size.Unpacked < program+roots || size.Unpacked > program+roots+8<<10 || size.Pulled <= 0 || size.Pulled >= size.Unpacked {
+			t.Errorf("sizes are %+v, of a program of %d bytes and roots of %d", written.Sizes, program, roots)
+		}
+	}
+	if len(written.Sizes) != 2 {
+		t.Errorf("there are sizes %+v", written.Sizes)
+	}
+	return written.Digest, archive
 }
 
 // TestTheSameProgramsGiveTheSameArchive: so that whoever builds a release again can compare.

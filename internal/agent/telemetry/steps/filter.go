@@ -25,8 +25,10 @@ type Filter struct {
 	Method, Path string
 	// Header is the name of a field that the request has, or name=value. Of a value only the whole can be asked for, and none that may be a secret by its name.
 	Header string
-	// Mark is what the request is marked with, if it is made to be traced.
+	// Mark is what the request is marked with, if it is made to be traced. Port is the pod's port that it comes from, by which its connection is known where it
+	// is passed through, so that nothing of the request is seen; 0: none.
 	Mark string
+	Port uint16
 }
 
 // maxMark bounds a mark.
@@ -61,6 +63,9 @@ func (f *Filter) compile() (*matcher, error) {
 	if len(f.Mark) > maxMark {
 		return nil, fmt.Errorf("mark has %d bytes; %d are possible", len(f.Mark), maxMark)
 	}
+	if m.Port != 0 && m.Mark == "" {
+		return nil, errors.New("port is given without a mark; it is for a call that is made to be traced")
+	}
 	m.name, m.value, m.hasValue = strings.Cut(f.Header, "=")
 	m.name = strings.ToLower(m.name)
 	if m.hasValue {
@@ -76,13 +81,19 @@ func (f *Filter) compile() (*matcher, error) {
 // wants reports whether a call is wanted, by what needs no look-up.
 func (m *matcher) wants(w *drive.Watchable) bool {
 	v := w.View
-	if m.Mark != "" {
-		if mark, ok := v.Header(liveapi.TraceField); !ok || string(mark) != m.Mark {
-			return false
-		}
+	if m.Mark != "" && !m.marked(w) {
+		return false
 	}
 	return (m.Policy == "" || w.Route.Source().Policy == m.policy) && (m.Method == "" || strings.EqualFold(m.Method, string(v.Method()))) &&
 		m.wantsPath(v.Target()) && m.host.Matches(v.Host(), w.Client.Original.Addr()) && m.wantsHeader(w)
+}
+
+// marked reports whether a request has the mark, or a connection that is passed through comes from the port.
+func (m *matcher) marked(w *drive.Watchable) bool {
+	if mark, ok := w.View.Header(liveapi.TraceField); ok {
+		return string(mark) == m.Mark
+	}
+	return m.Port != 0 && len(w.View.Method()) == 0 && w.Client.Conn.RemoteAddr().Port() == m.Port
 }
 
 func (m *matcher) wantsPath(target []byte) bool {

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"time"
 
@@ -18,15 +19,16 @@ const (
 // is over.
 func (t *Traces) Handler(node string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		q := liveapi.ParseQuery(r, "namespace", "pod", "workload", "policy", "host", "method", "path", "header", "mark", "for")
+		q := liveapi.ParseQuery(r, "namespace", "pod", "workload", "policy", "host", "method", "path", "header", "mark", "port", "for")
 		wait := q.Duration("for", DefaultWait, time.Second, maxWait)
+		port := q.Int("port", 0, 1, math.MaxUint16)
 		if err := q.Err(); err != nil {
 			liveapi.Refuse(w, http.StatusBadRequest, err)
 			return
 		}
 		trace, err := t.Open(Filter{
 			Namespace: q.Text("namespace"), Pod: q.Text("pod"), Workload: q.Text("workload"), Policy: q.Text("policy"), Host: q.Text("host"),
-			Method: q.Text("method"), Path: q.Text("path"), Header: q.Text("header"), Mark: q.Text("mark"),
+			Method: q.Text("method"), Path: q.Text("path"), Header: q.Text("header"), Mark: q.Text("mark"), Port: uint16(port), //nolint:gosec // it is no more
 		})
 		switch {
 		case errors.Is(err, ErrTooMany):

@@ -19,6 +19,7 @@ import (
 	"fairlead.dev/fairlead/internal/agent/proxy/drive"
 	"fairlead.dev/fairlead/internal/agent/proxy/route"
 	"fairlead.dev/fairlead/internal/agent/routes"
+	"fairlead.dev/fairlead/internal/agent/transport/transporttest"
 	"fairlead.dev/fairlead/internal/agent/upstream"
 	"fairlead.dev/fairlead/internal/liveapi"
 	"fairlead.dev/fairlead/internal/policy"
@@ -124,6 +125,39 @@ func TestATraceWantsTheCallsThatItsFilterSays(t *testing.T) {
 	}
 }
 
+// A connection that is passed through is known by the port that it comes from; a request is by its mark alone.
+func TestACallThatIsMadeIsKnown(t *testing.T) {
+	near, far := transporttest.Pair(t)
+	from := netip.MustParseAddrPort(far.LocalAddr().String()).Port()
+	for name, tc := range map[string]struct {
+		head   head
+		filter Filter
+		wants  bool
+	}{
+		"its mark":                           {head{"GET", "a", "/", map[string]string{liveapi.TraceField: "m"}}, Filter{Mark: "m"}, true},
+		"its mark, within intercepted TLS":   {head{"GET", "a", "/", map[string]string{liveapi.TraceField: "m"}}, Filter{Mark: "m", Port: from + 1}, true},
+		"another mark from its port":         {head{"GET", "a", "/", map[string]string{liveapi.TraceField: "n"}}, Filter{Mark: "m", Port: from}, false},
+		"a request from its port":            {head{"GET", "a", "/", nil}, Filter{Mark: "m", Port: from}, false},
+		"a connection from its port":         {head{"", "a", "", nil}, Filter{Mark: "m", Port: from}, true},
+		"a connection from another port":     {head{"", "a", "", nil}, Filter{Mark: "m", Port: from + 1}, false},
+		"a connection, and no port is known": {head{"", "a", "", nil}, Filter{Mark: "m"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := watchable(t, tc.head)
+			w.Client.Conn = near
+			of := newTraces()
+			trace, err := of.Open(tc.filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer trace.Close()
+			if got := of.begin(w) != nil; got != tc.wants {
+				t.Errorf("wanted: %v", got)
+			}
+		})
+	}
+}
+
 func TestWhatNoTraceCanMeanIsRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
 		filter Filter
@@ -133,6 +167,7 @@ func TestWhatNoTraceCanMeanIsRefused(t *testing.T) {
 		"a path":           {Filter{Path: "v1"}, "write one that begins with /"},
 		"a query":          {Filter{Path: "/?a=b"}, "write the path alone"},
 		"a fragment":       {Filter{Path: "/#a"}, "write the path alone"},
+		"a port alone":     {Filter{Port: 80}, "port is given without a mark"},
 		"a long mark":      {Filter{Mark: strings.Repeat("m", 65)}, "64 are possible"},
 		"a secret's value": {Filter{Header: "Authorization=Bearer t"}, "write the name alone"},
 		"a cookie's value": {Filter{Header: "cookie=s=1"}, "write the name alone"},

@@ -49,11 +49,12 @@ func (r *release) buildPrograms() ([]program, error) {
 	return all, nil
 }
 
-// build compiles one program. The linker writes the commit that it was built from into it, and no path of this machine.
+// build compiles one program. The linker writes the commit that it was built from into it, and no path of this machine. Where the commit is not known, it fails; GOFLAGS
+// is not empty, since flags of the machine's own would stand in then (go env -w).
 func (r *release) build(p program) error {
 	cmd := exec.Command("go", "build", "-mod=readonly", "-trimpath", "-ldflags", "-s -w", "-o", p.path, "./cmd/"+p.name)
 	cmd.Dir = r.tree
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch, "GOFLAGS=", "GOAMD64=v1", "GOARM64=v8.0")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch, "GOFLAGS=-buildvcs=true", "GOAMD64=v1", "GOARM64=v8.0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s for %s/%s: %w\n%s", p.name, p.os, p.arch, err, out)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"debug/buildinfo"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -83,11 +84,7 @@ func TestTheManifestsAreARemoteBase(t *testing.T) {
 	for _, args := range [][]string{
 		{"init", "-q"}, {"add", "."}, {"-c", "user.name=a", "-c", "user.email=a@b.example", "commit", "-q", "-m", "a"}, {"tag", "v1.2.3"},
 	} {
-		cmd := exec.Command("git", args...)
-		cmd.Dir = repository
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("git %v: %v\n%s", args, err, out)
-		}
+		git(t, repository, args...)
 	}
 	r.out = t.TempDir()
 	if err := r.writeManifests(nil); err != nil {
@@ -228,4 +225,53 @@ func TestPlatforms(t *testing.T) {
 	if systems["linux"] != 2 || systems["darwin"] != 2 || len(systems) != 2 {
 		t.Errorf("kubectl-fairlead: %v", systems)
 	}
+}
+
+// TestProgramsKnowTheirCommit: whatever flags somebody has written into the environment of Go on the machine.
+func TestProgramsKnowTheirCommit(t *testing.T) {
+	repository := t.TempDir()
+	for path, text := range map[string]string{"go.mod": "module a.example/a\n\ngo 1.24\n", "cmd/a/main.go": "package main\n\nfunc main() {}\n"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(repository, path)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(repository, path), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git(t, repository, "init", "-q")
+	git(t, repository, "add", ".")
+	git(t, repository, "-c", "user.name=a", "-c", "user.email=a@b.example", "commit", "-q", "-m", "a")
+	commit := strings.TrimSpace(git(t, repository, "rev-parse", "HEAD"))
+	environment := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(environment, []byte("GOFLAGS=-buildvcs=false\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOENV", environment)
+	built := program{name: "a", os: "linux", arch: "arm64", path: filepath.Join(t.TempDir(), "a")}
+	if err := (&release{tree: repository}).build(built); err != nil {
+		t.Fatal(err)
+	}
+	info, err := buildinfo.ReadFile(built.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := map[string]string{}
+	for _, s := range info.Settings {
+		has[s.Key] = s.Value
+	}
+	if has["vcs.revision"] != commit || has["vcs.modified"] != "false" || has["GOARCH"] != "arm64" || has["-trimpath"] != "true" {
+		t.Errorf("built of %s: %v", commit, has)
+	}
+}
+
+// git runs Git in a folder, and returns what it prints.
+func git(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %v: %v\n%s", args, err, out)
+	}
+	return string(out)
 }

@@ -163,7 +163,8 @@ func fileSystem(r Recipe, arch string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return b.Bytes(), w.Close()
+	err = w.Close() // which writes the end of the archive
+	return b.Bytes(), err
 }
 
 // publicRoots are the certificate authorities that Mozilla trusts without conditions, in PEM.

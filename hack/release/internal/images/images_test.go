@@ -164,7 +164,14 @@ func checkImage(t *testing.T, image v1.Image, arch string) {
 		t.Fatal(err)
 	}
 	defer content.Close()
-	found := files(t, content)
+	archive, err := io.ReadAll(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if end := make([]byte, 1024); len(archive)%512 != 0 || !bytes.HasSuffix(archive, end) {
+		t.Errorf("%s: the layer has %d bytes, and does not end as archives do, which tar says", arch, len(archive))
+	}
+	found := files(t, bytes.NewReader(archive))
 	if found["agent"] != "a program for "+arch || len(found) != 2 {
 		t.Errorf("%s: the program is %q, and there are %d files", arch, found["agent"], len(found))
 	}

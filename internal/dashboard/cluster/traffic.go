@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"fairlead.dev/fairlead/internal/cli/kube"
@@ -18,8 +17,8 @@ import (
 const (
 	noInventory = "Who calls what cannot be read"
 	maxNames    = 4096 // flows whose names are searched
-	// mostKept is how many changes a manager keeps, but for one.
-	mostKept = 4095
+	// mostLookedAt is how many changes are looked at for what kinds there are: as many as a manager answers with, but for one.
+	mostLookedAt = 4095
 )
 
 // stepOf is how much time each point of a series is about: 60 points at most, of whole slots of the inventory.
@@ -81,19 +80,17 @@ func (s *Source) Overview(ctx context.Context, q dashboard.OverviewQuery) (*mode
 // Changes implements dashboard.Source.
 func (s *Source) Changes(ctx context.Context, q dashboard.ChangesQuery) (*model.Changes, error) {
 	out := &model.Changes{Part: s.part(), Series: seriesOf(nil), Items: []liveapi.Change{}, Kinds: []string{}}
-	asked := q
-	if q.Kind != "" { // the other kinds are to be known all the same
-		asked.Kind, asked.Limit = "", mostKept
-	}
-	all, err := s.changes(ctx, asked)
+	all, err := s.changes(ctx, q)
 	note(&out.Part, "What has changed cannot be read", err)
-	for i := range all {
-		if at, known := slices.BinarySearch(out.Kinds, all[i].Kind); !known {
-			out.Kinds = slices.Insert(out.Kinds, at, all[i].Kind)
-		}
+	some := all
+	if q.Kind != "" { // the other kinds are to be known all the same
+		some, err = s.changes(ctx, dashboard.ChangesQuery{Since: q.Since, Policy: q.Policy, Node: q.Node, Limit: mostLookedAt})
+		note(&out.Part, "What has changed cannot be read", err)
 	}
-	if q.Kind != "" {
-		all = slices.DeleteFunc(all, func(c liveapi.Change) bool { return !strings.EqualFold(c.Kind, q.Kind) })
+	for i := range some {
+		if at, known := slices.BinarySearch(out.Kinds, some[i].Kind); !known {
+			out.Kinds = slices.Insert(out.Kinds, at, some[i].Kind)
+		}
 	}
 	if len(all) > q.Limit {
 		out.More = true

@@ -182,9 +182,49 @@ func TestBreakersOfEachDestinationAreChanges(t *testing.T) {
 		"BreakerOpened|shop/p0|cidr 192.0.2.0/24|A circuit breaker opened for cidr 192.0.2.0/24.",
 		"BreakerOpened|shop/p0|any|A circuit breaker opened for any.",
 		"BreakerClosed|shop/p0|cidr 192.0.2.0/24|All circuit breakers for cidr 192.0.2.0/24 are closed again.",
+		"BreakerGone|shop/p0|any|The last circuit breaker that was open for any is gone: an edit has removed it, or its pods or its agent are not there any more.",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A breaker that is open when an edit removes its destination, or all pods go, ends there.
+func TestAnOpenBreakerThatIsRemovedIsGone(t *testing.T) {
+	open := func(target string) distribute.TargetFigures {
+		return distribute.TargetFigures{Target: target, Breakers: distribute.Breakers{Open: 1}}
+	}
+	for name, tc := range map[string]struct {
+		after []distribute.TargetFigures
+		want  []string
+	}{
+		"one destination is removed":        {[]distribute.TargetFigures{open("any")}, []string{"BreakerGone cidr 192.0.2.0/24"}},
+		"all are removed":                   {nil, []string{"BreakerGone any", "BreakerGone cidr 192.0.2.0/24"}},
+		"it was removed and is there again": {[]distribute.TargetFigures{open("any"), {Target: "cidr 192.0.2.0/24"}}, []string{"BreakerGone cidr 192.0.2.0/24"}},
+		"none is removed":                   {[]distribute.TargetFigures{open("any"), open("cidr 192.0.2.0/24")}, nil},
+	} {
+		h := newStatusHarness(t, 1, `{podSelector: {matchLabels: {app: %s}}, to: [{cidr: {block: 192.0.2.0/24}}, {any: {}}], circuitBreaker: {consecutiveFailures: 5}}`)
+		h.changes = changes.New()
+		h.runUntilWritten("shop/p0")
+		report := func(targets []distribute.TargetFigures) {
+			f := distribute.Figures{Targets: targets}
+			if len(targets) > 0 {
+				f.AsOf = h.clock.Now()
+			}
+			h.agents.figures[policy.ParseID("shop/p0")] = f
+			h.run("shop/p0")
+		}
+		report([]distribute.TargetFigures{open("any"), open("cidr 192.0.2.0/24"), {Target: "quiet"}})
+		for range 3 { // it is said once
+			report(tc.after)
+		}
+		var got []string
+		for _, c := range slices.Backward(h.changes.Since(begin, 100, func(c *liveapi.Change) bool { return c.Kind != eventBreakerOpened })) {
+			got = append(got, c.Kind+" "+c.Target)
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
 }
 

@@ -44,15 +44,3 @@ func TestAPolicyIsReadAgainWhenItsFaultsEnd(t *testing.T) {
 		}
 	})
 }
-
-// Who wrote faults, and when, is kept of a policy's managed fields.
-func TestWhoWroteFaultsIsKept(t *testing.T) {
-	p := &v1alpha1.RetryPolicy{}
-	p.ManagedFields = []metav1.ManagedFieldsEntry{
-		{Manager: "gitops", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:retry":{}}}`)},
-		{Manager: "person", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:faults":{"f:until":{}}}}`)},
-	}
-	if _, err := trimManagers(p); err != nil || len(p.ManagedFields) != 1 || p.ManagedFields[0].Manager != "person" {
-		t.Errorf("%v, %+v", err, p.ManagedFields)
-	}
-}

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -91,13 +90,4 @@ func changedPolicy[T client.Object]() predicate.TypedPredicate[T] {
 			return spec.Update(e) || was != is || had != has
 		},
 	}
-}
-
-// trimManagers keeps of a policy's managed fields who wrote the annotation about its circuit breakers, or faults.
-func trimManagers(obj any) (any, error) {
-	if o, ok := obj.(client.Object); ok {
-		kept := slices.DeleteFunc(slices.Clone(o.GetManagedFields()), func(f metav1.ManagedFieldsEntry) bool { return !compile.OwnsForced(&f) && !compile.OwnsFaults(&f) })
-		o.SetManagedFields(kept)
-	}
-	return obj, nil
 }

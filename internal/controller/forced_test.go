@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
@@ -93,16 +92,5 @@ func TestAPolicyIsReadWhenItsAnnotationChanges(t *testing.T) {
 	}
 	if read(with("open"), with("open")) || read(nil, map[string]string{"other": "x"}) {
 		t.Error("something else is read")
-	}
-}
-
-func TestOfManagedFieldsThoseOfTheAnnotationAreKept(t *testing.T) {
-	p := &v1alpha1.RetryPolicy{}
-	p.ManagedFields = []metav1.ManagedFieldsEntry{
-		{Manager: "gitops", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)}, {Manager: "none"},
-		{Manager: "person", FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{"f:policy.fairlead.dev/circuit-breaker":{}}}}`)},
-	}
-	if _, err := trimManagers(p); err != nil || len(p.ManagedFields) != 1 || p.ManagedFields[0].Manager != "person" {
-		t.Errorf("%v, %v", p.ManagedFields, err)
 	}
 }

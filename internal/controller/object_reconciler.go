@@ -190,7 +190,7 @@ func (r *objectReconciler) read(ctx context.Context, o objectKey) error {
 // setPolicy sets a policy in the index once something is known of all that it refers to: a policy must not be called invalid because it is
 // newer than what is known.
 func (r *objectReconciler) setPolicy(o objectKey, p client.Object, src compile.Source) {
-	r.changes.PolicySeen(time.Now(), strings.TrimPrefix(o.namespace+"/"+o.name, "/"), p.GetGeneration(), !r.loaded)
+	r.changes.PolicySeen(time.Now(), strings.TrimPrefix(o.namespace+"/"+o.name, "/"), editOf(p), !r.loaded)
 	unread := r.references.Require(compile.ReferencesOf(&src))
 	if len(unread) == 0 {
 		r.index.SetPolicy(p.GetUID(), src)

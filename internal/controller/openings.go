@@ -14,7 +14,7 @@ import (
 )
 
 // openings notes as changes when breakers of each of a policy's destinations open and close, where Events, of which there are few, are about the policy.
-// A breaker has closed when its agent, or the next one on its node, reports so.
+// A breaker has closed when its agent, or the next one on its node, reports so. One that is not there any more is gone.
 type openings struct {
 	seeded    bool
 	inherited bool // the status showed open breakers at the first observation
@@ -34,12 +34,13 @@ func (w *openings) observe(log *changes.Log, at time.Time, id policy.ID, base *v
 		w.seeded, w.of = true, map[string]opening{}
 		w.inherited = base.Traffic != nil && base.Traffic.BreakersOpen+base.Traffic.BreakersHalfOpen > 0
 	}
-	if f.AsOf.IsZero() {
-		return // agents have not come back yet
-	}
 	all := map[string]distribute.Breakers{} // calls to one destination may be counted under several of the policies that are merged
 	for i := range f.Targets {
 		all[f.Targets[i].Target] = all[f.Targets[i].Target].Plus(f.Targets[i].Breakers)
+	}
+	w.forget(log, at, id, all)
+	if f.AsOf.IsZero() {
+		return // agents have not come back yet
 	}
 	for _, target := range slices.Sorted(maps.Keys(all)) {
 		b := all[target]
@@ -56,9 +57,29 @@ func (w *openings) observe(log *changes.Log, at time.Time, id policy.ID, base *v
 			change.Kind, change.Note = eventBreakerOpened, "A circuit breaker opened for "+target+"."
 		case was.open > 0 && now.open == 0 && now.closings > was.closings:
 			change.Kind, change.Note = eventBreakerClosed, "All circuit breakers for "+target+" are closed again."
+		case was.open > 0 && now.open == 0:
+			change = gone(change)
 		default:
 			continue
 		}
 		log.Add(change)
 	}
+}
+
+// forget notes which open breakers are gone since the policy has their destination no more, or no pods.
+func (w *openings) forget(log *changes.Log, at time.Time, id policy.ID, but map[string]distribute.Breakers) {
+	for _, target := range slices.Sorted(maps.Keys(w.of)) {
+		if _, stays := but[target]; stays {
+			continue
+		}
+		if w.of[target].open > 0 {
+			log.Add(gone(liveapi.Change{At: at, Policy: id.String(), Target: target}))
+		}
+		delete(w.of, target)
+	}
+}
+
+func gone(c liveapi.Change) liveapi.Change {
+	c.Kind, c.Note = changes.BreakerGone, "The last circuit breaker that was open for "+c.Target+" is gone: an edit has removed it, or its pods or its agent are not there any more."
+	return c
 }

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeSource struct {
 	asked   []any
 	watched chan func(...model.Topic)
-	tapped  func(ctx context.Context, q url.Values, each func(*liveapi.TapLine), trouble func(error)) error
+	tapped  func(ctx context.Context, q url.Values, each func(*liveapi.TapLine), troubles func([]string)) error
 }
 
 func (f *fakeSource) Cluster(context.Context) (*model.Cluster, error) {
@@ -69,8 +69,8 @@ func (f *fakeSource) Watch(ctx context.Context, changed func(...model.Topic)) {
 	<-ctx.Done()
 }
 
-func (f *fakeSource) Calls(ctx context.Context, q url.Values, each func(*liveapi.TapLine), trouble func(error)) error {
-	return f.tapped(ctx, q, each, trouble)
+func (f *fakeSource) Calls(ctx context.Context, q url.Values, each func(*liveapi.TapLine), troubles func([]string)) error {
+	return f.tapped(ctx, q, each, troubles)
 }
 
 var pages = fstest.MapFS{

@@ -22,9 +22,9 @@ type Source interface {
 	Problems(ctx context.Context) (*model.Problems, error)
 	// Watch calls changed when something has, until ctx ends.
 	Watch(ctx context.Context, changed func(...model.Topic))
-	// Calls calls each with the lines of a tap, one at a time, until ctx ends, also when agents are replaced. Trouble is called, not at the same time,
-	// with why something cannot be read. An error is about the query.
-	Calls(ctx context.Context, q url.Values, each func(*liveapi.TapLine), trouble func(error)) error
+	// Calls calls each with the lines of a tap, one at a time, until ctx ends, also when agents are replaced. Troubles is called, not at the same time, with
+	// why what cannot be read is not, all of it: once when it is known what there is to read, and whenever that changes. An error is about the query.
+	Calls(ctx context.Context, q url.Values, each func(*liveapi.TapLine), troubles func([]string)) error
 }
 
 // OverviewQuery are the parameters of an overview.

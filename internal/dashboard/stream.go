@@ -158,7 +158,7 @@ type held struct {
 	// guarded by mu
 	calls    []*liveapi.TapLine
 	dropped  map[string]uint64 // by node
-	troubles []string
+	troubles []string          // what cannot be read now; nil: the reader has taken that
 }
 
 func newHeld() *held { return &held{wake: make(chan struct{}, 1), dropped: map[string]uint64{}} }
@@ -179,11 +179,9 @@ func (h *held) call(l *liveapi.TapLine) {
 	h.rouse()
 }
 
-func (h *held) trouble(err error) {
+func (h *held) trouble(all []string) {
 	h.mu.Lock()
-	if len(h.troubles) < maxTroubles {
-		h.troubles = append(h.troubles, err.Error())
-	}
+	h.troubles = all
 	h.mu.Unlock()
 	h.rouse()
 }
@@ -213,7 +211,7 @@ func (h *held) write(out *stream) {
 	for node, n := range dropped {
 		out.event(model.DroppedEvent, model.Dropped{Node: node, Calls: n})
 	}
-	for _, t := range troubles {
-		out.event(model.TroubleEvent, model.Problem{Message: t})
+	if troubles != nil {
+		out.event(model.TroublesEvent, model.Troubles{Messages: troubles})
 	}
 }

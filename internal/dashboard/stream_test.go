@@ -107,11 +107,11 @@ func TestWhatChangesIsSent(t *testing.T) {
 
 func TestCallsAreSent(t *testing.T) {
 	f := &fakeSource{watched: make(chan func(...model.Topic), 1)}
-	f.tapped = func(_ context.Context, q url.Values, each func(*liveapi.TapLine), trouble func(error)) error {
+	f.tapped = func(_ context.Context, q url.Values, each func(*liveapi.TapLine), troubles func([]string)) error {
 		each(&liveapi.TapLine{Node: "n1"}) // which only says that the tap goes on
 		each(&liveapi.TapLine{Node: "n1", Call: &liveapi.Call{Pod: "shop/a", Path: "/\n\nevent: call\ndata: {}\n</script>"}})
 		each(&liveapi.TapLine{Node: "n2", Dropped: 7})
-		trouble(errors.New("pod x: no"))
+		troubles([]string{"pod x: no"})
 		return errors.New("no agent runs: " + q.Get("namespace"))
 	}
 	r := open(t, f, model.CallsPath+"?namespace=shop")
@@ -125,11 +125,12 @@ func TestCallsAreSent(t *testing.T) {
 	if dropped != (model.Dropped{Node: "n2", Calls: 7}) {
 		t.Errorf("%+v", dropped)
 	}
-	for _, want := range []string{"pod x: no", "no agent runs: shop"} {
-		var p model.Problem
-		if r.next(model.TroubleEvent, &p); p.Message != want {
-			t.Errorf("%+v, want %s", p, want)
+	for wrong := ""; wrong != "no agent runs: shop"; { // which takes the place of what was wrong before
+		var now model.Troubles
+		if r.next(model.TroublesEvent, &now); len(now.Messages) != 1 || now.Messages[0] != "pod x: no" && now.Messages[0] != "no agent runs: shop" {
+			t.Fatalf("%+v", now)
 		}
+		wrong = now.Messages[0]
 	}
 	if r.from.Scan() && r.from.Text() != "" {
 		t.Errorf("goes on with %q", r.from.Text())
@@ -140,7 +141,7 @@ func TestCallsAreSent(t *testing.T) {
 func TestCallsBeyondWhatAReaderTakesAreCounted(t *testing.T) {
 	const sent = 5000
 	f := &fakeSource{watched: make(chan func(...model.Topic), 1)}
-	f.tapped = func(_ context.Context, _ url.Values, each func(*liveapi.TapLine), _ func(error)) error {
+	f.tapped = func(_ context.Context, _ url.Values, each func(*liveapi.TapLine), _ func([]string)) error {
 		for range sent {
 			each(&liveapi.TapLine{Node: "n1", Call: &liveapi.Call{Pod: "shop/a"}})
 		}
@@ -172,11 +173,11 @@ func TestViewersShareATap(t *testing.T) {
 	type tapped struct {
 		q       url.Values
 		each    func(*liveapi.TapLine)
-		trouble func(error)
+		trouble func([]string)
 	}
 	began, ended := make(chan tapped, 8), make(chan string, 8)
 	f := &fakeSource{watched: make(chan func(...model.Topic), 1)}
-	f.tapped = func(ctx context.Context, q url.Values, each func(*liveapi.TapLine), trouble func(error)) error {
+	f.tapped = func(ctx context.Context, q url.Values, each func(*liveapi.TapLine), trouble func([]string)) error {
 		began <- tapped{q, each, trouble}
 		<-ctx.Done()
 		ended <- q.Encode()
@@ -185,12 +186,19 @@ func TestViewersShareATap(t *testing.T) {
 	view := serve(t, f)
 	one, endOne := view(model.CallsPath + "?namespace=shop&status=5xx")
 	tap := <-began
-	tap.trouble(errors.New("pod x: no"))
+	tap.trouble([]string{"pod x: no"})
 	two, endTwo := view(model.CallsPath + "?status=5xx&namespace=shop&pod=")
 	for i, r := range []*reader{one, two} { // who comes later is sent what cannot be read, too
-		var p model.Problem
-		if r.next(model.TroubleEvent, &p); p.Message != "pod x: no" {
-			t.Errorf("viewer %d: %+v", i, p)
+		var now model.Troubles
+		if r.next(model.TroublesEvent, &now); len(now.Messages) != 1 || now.Messages[0] != "pod x: no" {
+			t.Errorf("viewer %d: %+v", i, now)
+		}
+	}
+	tap.trouble([]string{})
+	for i, r := range []*reader{one, two} { // and that it can be read again
+		now := model.Troubles{Messages: []string{"unknown"}}
+		if r.next(model.TroublesEvent, &now); len(now.Messages) != 0 {
+			t.Errorf("viewer %d: %+v", i, now)
 		}
 	}
 	other, endOther := view(model.CallsPath + "?namespace=shop")
@@ -229,15 +237,15 @@ func TestViewersShareATap(t *testing.T) {
 // A viewer that comes when a tap has ended begins another.
 func TestATapThatHasEndedIsReadAgain(t *testing.T) {
 	f := &fakeSource{watched: make(chan func(...model.Topic), 1)}
-	f.tapped = func(context.Context, url.Values, func(*liveapi.TapLine), func(error)) error {
+	f.tapped = func(context.Context, url.Values, func(*liveapi.TapLine), func([]string)) error {
 		return errors.New("no agent runs")
 	}
 	view := serve(t, f)
 	for range 3 {
 		r, _ := view(model.CallsPath)
-		var p model.Problem
-		if r.next(model.TroubleEvent, &p); p.Message != "no agent runs" {
-			t.Errorf("%+v", p)
+		var now model.Troubles
+		if r.next(model.TroublesEvent, &now); len(now.Messages) != 1 || now.Messages[0] != "no agent runs" {
+			t.Errorf("%+v", now)
 		}
 		if r.from.Scan() && r.from.Text() != "" {
 			t.Errorf("goes on with %q", r.from.Text())

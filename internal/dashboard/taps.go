@@ -8,9 +8,6 @@ import (
 	"fairlead.dev/fairlead/internal/liveapi"
 )
 
-// maxTroubles are those that a tap keeps for viewers that come later, and a viewer until it takes them.
-const maxTroubles = 16
-
 // taps reads calls from a source once for all viewers that ask for the same: an agent has few taps, which all who look at its calls share.
 type taps struct {
 	source Source
@@ -29,7 +26,7 @@ type tap struct {
 	mu sync.Mutex
 	// guarded by mu
 	viewers  map[*held]struct{}
-	troubles []error
+	troubles []string // what cannot be read now; nil: nothing is known of that yet
 }
 
 func newTaps(s Source) *taps { return &taps{source: s, open: map[string]*tap{}} }
@@ -65,7 +62,7 @@ func (t *taps) read(ctx context.Context, of *tap, q url.Values) {
 	t.forget(of)
 	t.mu.Unlock()
 	if err != nil {
-		of.trouble(err)
+		of.trouble([]string{err.Error()})
 	}
 }
 
@@ -95,8 +92,8 @@ func (t *tap) add(v *held) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.viewers[v] = struct{}{}
-	for _, err := range t.troubles {
-		v.trouble(err)
+	if t.troubles != nil {
+		v.trouble(t.troubles)
 	}
 }
 
@@ -117,13 +114,12 @@ func (t *tap) call(l *liveapi.TapLine) {
 	}
 }
 
-func (t *tap) trouble(err error) {
+// trouble has all viewers be sent what cannot be read now. The list is not changed after that.
+func (t *tap) trouble(all []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.troubles) < maxTroubles {
-		t.troubles = append(t.troubles, err)
-	}
+	t.troubles = all
 	for v := range t.viewers {
-		v.trouble(err)
+		v.trouble(all)
 	}
 }

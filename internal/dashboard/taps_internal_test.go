@@ -14,7 +14,7 @@ type tapSource struct {
 	began chan func(*liveapi.TapLine)
 }
 
-func (s *tapSource) Calls(ctx context.Context, _ url.Values, each func(*liveapi.TapLine), _ func(error)) error {
+func (s *tapSource) Calls(ctx context.Context, _ url.Values, each func(*liveapi.TapLine), _ func([]string)) error {
 	s.began <- each
 	<-ctx.Done()
 	return nil

@@ -108,14 +108,18 @@ type ManagerState struct {
 // Change is something that has changed.
 type Change struct {
 	At time.Time `json:"at"`
-	// Kind is PolicyChanged, PolicyDeleted, AgentConnected, AgentGone, or the reason of the Event that was recorded, such as BreakerOpened.
+	// Kind is PolicyChanged, PolicyDeleted, AgentConnected, AgentGone, BreakerGone, or the reason of the Event that was recorded, such as BreakerOpened.
 	Kind string `json:"kind"`
 	// Policy and Node say what it is about, as far as it is about one.
 	Policy string `json:"policy,omitempty"`
 	Node   string `json:"node,omitempty"`
-	// Target is the destination of the policy that BreakerOpened and BreakerClosed are about, as in Flow; a wide one (any, a pattern of hosts, a block of
+	// Target is the destination of the policy that BreakerOpened, BreakerClosed and BreakerGone are about, as in Flow; a wide one (any, a pattern of hosts, a block of
 	// addresses) is one target, whatever of it is called. Managers of an earlier version leave it out, and have such changes of the first and the last
 	// breaker of a policy alone.
 	Target string `json:"target,omitempty"`
 	Note   string `json:"note,omitempty"`
+	// FieldManager has changed the policy's spec, as its managedFields say: the name of a program, such as kubectl-edit or argocd-controller, at most 128
+	// bytes. Operation is how: Apply or Update. Both are left out where that cannot be known, and by managers of an earlier version.
+	FieldManager string `json:"fieldManager,omitempty"`
+	Operation    string `json:"operation,omitempty"`
 }

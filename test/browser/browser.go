@@ -171,6 +171,39 @@ func Value[T any](p *Page, expression string) (v T, err error) {
 	return v, err
 }
 
+// Press presses keys one after the other, as a person does: letters, and those of kb such as kb.Enter; with a modifier, such as Ctrl, held down.
+func (p *Page) Press(keys string, held ...chromedp.Modifier) error {
+	return p.do(func(ctx context.Context) error {
+		return chromedp.Do(ctx, chromedp.KeyEvent(keys, chromedp.KeyModifiers(held...)))
+	})
+}
+
+// Alike waits until an expression of JavaScript has one value in two pages, and returns it.
+func Alike(a, b *Page, expression string) (string, error) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	var one, other string
+	err := a.do(func(ctx context.Context) (err error) {
+		for {
+			if one, err = Value[string](a, expression); err != nil {
+				return err
+			}
+			if other, err = Value[string](b, expression); err != nil || one == other {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-tick.C:
+			}
+		}
+	})
+	if err != nil {
+		err = fmt.Errorf("%w: one page has\n%s\nthe other\n%s", err, one, other)
+	}
+	return one, err
+}
+
 // Text is what the page shows as text.
 func (p *Page) Text() (string, error) { return Value[string](p, `document.body.innerText`) }
 

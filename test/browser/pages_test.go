@@ -1,85 +1,16 @@
 package browser_test
 
 import (
-	"context"
-	"net"
+	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"fairlead.dev/fairlead/internal/dashboard"
-	"fairlead.dev/fairlead/internal/dashboard/assets"
 	"fairlead.dev/fairlead/internal/dashboard/generated"
 	"fairlead.dev/fairlead/test/browser"
 )
-
-// served is a generated cluster's dashboard, and a browser.
-type served struct {
-	browser       context.Context
-	address       string
-	axe, pictures string
-}
-
-// serve serves a generated cluster until the test ends. Without Chromium or axe-core there is nothing to test: that fails where everything must run.
-func serve(t *testing.T, size generated.Size) *served {
-	t.Helper()
-	axe, err := browser.Axe()
-	if browser.Program() == "" || err != nil {
-		if os.Getenv("REQUIRE_PRIVILEGED") == "1" {
-			t.Fatalf("chromium (%q) and axe-core (%v) are needed: make test-browser installs them", browser.Program(), err)
-		}
-		t.Skipf("not run: chromium (%q) and axe-core (%v) are needed: make test-browser installs them", browser.Program(), err)
-	}
-	c, err := generated.New(size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := assets.Files()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := dashboard.New(dashboard.Options{Source: c.Source(), Assets: files, Token: "secret"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	running.Go(func() { c.Run(ctx) })
-	running.Go(func() {
-		if err := s.Serve(ctx, l); err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	t.Cleanup(running.Wait)
-	t.Cleanup(cancel)
-	b, end, err := browser.Start(ctx, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(end)
-	return &served{b, "http://" + l.Addr().String() + "/secret/", axe, pictures(t)}
-}
-
-// pictures is the folder for screenshots.
-func pictures(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("SCREENSHOTS")
-	if dir == "" {
-		return t.TempDir()
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
 
 // visit is a page, and texts that it shows.
 type visit struct {
@@ -198,10 +129,12 @@ func TestADestinationHasABreakerTimeline(t *testing.T) {
 	}
 }
 
-// Thousands of policies and nodes are as many lines as fit into sight, and what scrolling costs is printed.
+// Thousands of policies and nodes are as many lines as fit into sight. What scrolling costs is printed, and what it costs that figures change.
 func TestALargeClusterStaysFluid(t *testing.T) {
 	s := serve(t, generated.Large)
-	for _, v := range []visit{{"large-overview", "#/overview?since=1h", nil}, {"large-policies", "#/policies", nil}, {"large-nodes", "#/nodes", nil}} {
+	for _, v := range []struct{ name, path, asks string }{
+		{"large-overview", "#/overview?since=1h", "api/v1/overview"}, {"large-policies", "#/policies", "api/v1/policies"}, {"large-nodes", "#/nodes", "api/v1/nodes"},
+	} {
 		began := time.Now()
 		p, err := browser.Open(s.browser, s.address+v.path, browser.View{Width: 1280, Height: 900})
 		if err != nil {
@@ -214,6 +147,11 @@ func TestALargeClusterStaysFluid(t *testing.T) {
 		}
 		t.Logf("%s: shown after %s; %d elements; %d frames of scrolling: median %.1f ms, 95 %% within %.1f ms, longest %.1f ms; heap %.1f MiB",
 			v.name, ready.Round(time.Millisecond), is.Elements, is.Frames, is.Median, is.P95, is.Longest, is.Heap)
+		busy, err := browser.Value[busyness](p, fmt.Sprintf(updated, v.asks))
+		if err != nil {
+			t.Errorf("%s: %v", v.name, err)
+		}
+		t.Logf("%s: two updates: %d tasks longer than 50 ms, the longest %.0f ms", v.name, busy.Tasks, busy.Longest)
 		if is.Elements > 6000 {
 			t.Errorf("%s: %d elements are in the page: its lists are made whole", v.name, is.Elements)
 		}
@@ -233,6 +171,23 @@ type cost struct {
 	Median, P95, Longest float64
 	Heap                 float64 // in MiB
 }
+
+// busyness is how long the page has been busy at a time while it was kept current, in milliseconds.
+type busyness struct {
+	Tasks   int
+	Longest float64
+}
+
+// updated waits until what a page asks for has come twice more, and says for how long that has kept the page busy.
+const updated = `(async () => {
+	const long = [];
+	new PerformanceObserver((l) => long.push(...l.getEntries().map((e) => e.duration))).observe({type: "longtask"});
+	const came = () => performance.getEntriesByType("resource").filter((e) => e.name.includes(%q)).length;
+	const frame = () => new Promise(requestAnimationFrame);
+	for (const before = came(); came() < before + 2; ) await frame();
+	for (let i = 0; i < 10; i++) await frame();
+	return {Tasks: long.length, Longest: Math.max(0, ...long)};
+})()`
 
 // scrolled scrolls whatever can be scrolled furthest for 120 frames, and says what that has cost.
 const scrolled = `(async () => {

@@ -78,7 +78,10 @@ concurrency: {max: 33}
 		look("policies", "#/policies", []string{policy}, nil)
 		look("policy", "#/policy/"+env.namespace+"/"+policy, []string{"timeouts.perTry", "7s", "RetryPolicy " + env.namespace + "/" + policy, "Programmed"}, nil)
 		look("destination", "#/destination/"+to, []string{env.upstream.Status.PodIP, "33"}, nil)
-		look("changes", "#/changes", []string{policy}, nil)
+		look("changes", "#/changes?policy="+env.namespace+"/"+policy, []string{policy}, func(p *browser.Page) {
+			GinkgoHelper()
+			Expect(p.Eventually(`[...document.querySelectorAll("main [title]")].some((e) => e.title.includes("it was created, by "))`)).To(Succeed())
+		})
 		look("problems", "#/problems?result=all", []string{"agents:"}, nil)
 		look("nodes", "#/nodes", []string{cluster.nodes(ctx)[0].Name}, nil)
 	}, NodeTimeout(6*time.Minute))

@@ -10,6 +10,7 @@ import { OverviewPage } from "./pages/overview.tsx";
 import { PoliciesPage } from "./pages/policies.tsx";
 import { PolicyPage } from "./pages/policy.tsx";
 import { ProblemsPage } from "./pages/problems.tsx";
+import { UnknownPage } from "./pages/unknown.tsx";
 import { Boundary } from "./parts/boundary.tsx";
 import { useCluster } from "./parts/cluster.ts";
 import { Header } from "./parts/header.tsx";
@@ -28,6 +29,7 @@ const titles: Record<string, string> = {
   changes: "Changes",
   problems: "Problems",
   nodes: "Nodes",
+  unknown: "No such page",
 };
 
 function PageOf() {
@@ -49,6 +51,8 @@ function PageOf() {
       return <ProblemsPage />;
     case "nodes":
       return <NodesPage />;
+    case "unknown":
+      return <UnknownPage name={name} />;
     default:
       return <OverviewPage />;
   }

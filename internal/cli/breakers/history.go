@@ -23,10 +23,11 @@ import (
 const (
 	opened = "BreakerOpened"
 	closed = "BreakerClosed"
+	gone   = "BreakerGone"
 )
 
 // words are what is printed for them. The map is never written to.
-var words = map[string]string{opened: "opened", closed: "closed", "BreakerForced": "forced", "BreakerReleased": "released"}
+var words = map[string]string{opened: "opened", closed: "closed", gone: "gone", "BreakerForced": "forced", "BreakerReleased": "released"}
 
 // history are the flags of what lists when breakers opened and closed.
 type history struct {
@@ -42,7 +43,8 @@ func newHistory(env *kube.Env, reach ask.Reach) *cobra.Command {
 		Use:   "history [POLICY]",
 		Short: "List when circuit breakers opened and closed of late",
 		Long: `Lists when the circuit breakers of each destination opened, the first on any node, and closed, the last, and when they were kept open or closed by
-annotation: the latest first. The manager keeps the last 4096 changes of policies and their breakers, since it leads.`,
+annotation: the latest first. One that was open is gone when an edit removes it, or with its pods or its agent. The manager keeps the last 4096 changes of policies and their
+breakers, since it leads.`,
 		Example: "  kubectl fairlead breakers history -A\n  kubectl fairlead breakers history payments -n shop --since 24h\n  kubectl fairlead breakers history -A --destination billing/payments --watch",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -123,7 +125,7 @@ func (h *history) ask(ctx context.Context, a *ask.Asker) (all []liveapi.Change, 
 	return all, nil
 }
 
-// lasted says of each breaker that has closed for how long it was open, as far as it opened among the changes, of which the latest come first.
+// lasted says of each breaker that has closed or is gone for how long it was open, as far as it opened among the changes, of which the latest come first.
 func lasted(changes []liveapi.Change) []string {
 	out, since := make([]string, len(changes)), map[string]time.Time{}
 	for i, c := range slices.Backward(changes) {
@@ -131,7 +133,7 @@ func lasted(changes []liveapi.Change) []string {
 		switch began, open := since[key]; {
 		case c.Kind == opened && !open:
 			since[key] = c.At
-		case c.Kind == closed && open:
+		case (c.Kind == closed || c.Kind == gone) && open:
 			out[i] = c.At.Sub(began).Round(time.Second).String()
 			delete(since, key)
 		}

@@ -23,6 +23,7 @@ func changesOf() []liveapi.Change {
 		{At: at(10 * time.Minute), Kind: "BreakerClosed", Policy: "shop/payments", Target: "service billing/payments:80", Note: "All circuit breakers for service billing/payments:80 are closed again."},
 		{At: at(11 * time.Minute), Kind: "BreakerClosed", Policy: "base", Target: "any", Note: "All circuit breakers for any are closed again."},
 		{At: at(12*time.Minute + 30*time.Second), Kind: "BreakerOpened", Policy: "shop/payments", Target: "service billing/payments:80", Note: "A circuit breaker opened for service billing/payments:80."},
+		{At: at(15 * time.Minute), Kind: "BreakerGone", Policy: "billing/ledger", Target: "host ledger.example:443", Note: "The last circuit breaker that was open for host ledger.example:443 is gone."},
 		{At: at(20 * time.Minute), Kind: "BreakerOpened", Policy: "billing/ledger", Target: "host ledger.example:443", Note: "A circuit breaker opened for host ledger.example:443."},
 	}
 }

@@ -2,6 +2,7 @@
 package changes
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -12,8 +13,8 @@ const (
 	// kept is how many changes there are at most, and as many of agents that come and go: an upgrade of thousands of those does not push out what
 	// somebody looks for after it. The oldest go first.
 	kept = 4096
-	// maxNote bounds the text of each.
-	maxNote = 512
+	// maxNote bounds the text of each, maxManager the name of a field manager: the API server takes no longer one.
+	maxNote, maxManager = 512, 128
 )
 
 // The kinds of changes that are no Events.
@@ -22,14 +23,25 @@ const (
 	PolicyDeleted  = "PolicyDeleted"
 	AgentConnected = "AgentConnected"
 	AgentGone      = "AgentGone"
+	// BreakerGone ends what BreakerOpened has begun where no breaker closed: it was removed, by an edit or with its pods or its agent.
+	BreakerGone = "BreakerGone"
 )
+
+// Edit is an edit of a policy's spec.
+type Edit struct {
+	Generation int64
+	// FieldManager is who made it and Operation how, as managedFields has it, and At when, to the second, by the API server's clock. Without a FieldManager it is
+	// not known.
+	FieldManager, Operation string
+	At                      time.Time
+}
 
 // Log keeps changes. The nil Log keeps none.
 type Log struct {
 	mu sync.Mutex
 	// guarded by mu
 	agents, others ring
-	edits          map[string]int64 // generations of policies
+	edits          map[string]Edit // the last one of each policy
 }
 
 // ring are the latest changes of some kinds.
@@ -56,7 +68,7 @@ func (r *ring) latest(i int) *liveapi.Change {
 }
 
 // New returns an empty Log.
-func New() *Log { return &Log{edits: map[string]int64{}} }
+func New() *Log { return &Log{edits: map[string]Edit{}} }
 
 // Add adds a change.
 func (l *Log) Add(c liveapi.Change) {
@@ -69,9 +81,7 @@ func (l *Log) Add(c liveapi.Change) {
 }
 
 func (l *Log) add(c liveapi.Change) {
-	if len(c.Note) > maxNote {
-		c.Note = c.Note[:maxNote]
-	}
+	c.Note, c.FieldManager = bounded(c.Note, maxNote), bounded(c.FieldManager, maxManager)
 	if c.Kind == AgentConnected || c.Kind == AgentGone {
 		l.agents.add(c)
 	} else {
@@ -79,22 +89,33 @@ func (l *Log) add(c liveapi.Change) {
 	}
 }
 
-// PolicySeen notes that a policy has a generation. What was there when the process began is no change.
-func (l *Log) PolicySeen(at time.Time, policy string, generation int64, old bool) {
+func bounded(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "")
+}
+
+// PolicySeen notes that a policy has a generation, and which edit was its last one. What was there when the process began is no change.
+func (l *Log) PolicySeen(at time.Time, policy string, edit Edit, old bool) {
 	if l == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was, known := l.edits[policy]
-	l.edits[policy] = generation
-	switch {
-	case known && was == generation, !known && old:
-	case known:
-		l.add(liveapi.Change{At: at, Kind: PolicyChanged, Policy: policy, Note: "its spec was edited"})
-	default:
-		l.add(liveapi.Change{At: at, Kind: PolicyChanged, Policy: policy, Note: "it was created"})
+	l.edits[policy] = edit
+	if known && was.Generation == edit.Generation || !known && old {
+		return
 	}
+	c := liveapi.Change{At: at, Kind: PolicyChanged, Policy: policy, Note: "it was created", FieldManager: edit.FieldManager, Operation: edit.Operation}
+	if known {
+		c.Note = "its spec was edited"
+	}
+	if known && was.FieldManager == edit.FieldManager && was.At.Equal(edit.At) {
+		c.FieldManager, c.Operation = "", "" // that was the edit before: who only removes fields of others is not in managedFields
+	}
+	l.add(c)
 }
 
 // PolicyGone notes that a policy was deleted.

@@ -2,6 +2,7 @@ package changes
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func TestAgentsPushOutNothingElse(t *testing.T) {
 		}
 		l.Add(liveapi.Change{At: began.Add(time.Duration(2*i + 1)), Kind: kind, Node: "n"})
 		if i == kept {
-			l.PolicySeen(began.Add(time.Duration(2*i+2)), "shop/b", 1, false)
+			l.PolicySeen(began.Add(time.Duration(2*i+2)), "shop/b", Edit{Generation: 1}, false)
 		}
 	}
 	all := l.Since(began, 4*kept, any)
@@ -81,10 +82,10 @@ func TestAgentsPushOutNothingElse(t *testing.T) {
 // A policy changes when its generation does. What is there when the manager begins is no change, and neither is what is read again.
 func TestEditsOfPolicies(t *testing.T) {
 	l := New()
-	l.PolicySeen(began, "shop/a", 3, true)
-	l.PolicySeen(began, "shop/a", 3, false)
-	l.PolicySeen(began, "shop/a", 4, false)
-	l.PolicySeen(began, "shop/b", 1, false)
+	l.PolicySeen(began, "shop/a", Edit{Generation: 3}, true)
+	l.PolicySeen(began, "shop/a", Edit{Generation: 3}, false)
+	l.PolicySeen(began, "shop/a", Edit{Generation: 4}, false)
+	l.PolicySeen(began, "shop/b", Edit{Generation: 1}, false)
 	l.PolicyGone(began, "shop/b")
 	l.PolicyGone(began, "shop/b")
 	if got := fmt.Sprint(shown(l.Since(began, 9, any))); got != "[PolicyDeleted shop/b PolicyChanged shop/b PolicyChanged shop/a]" {
@@ -92,6 +93,31 @@ func TestEditsOfPolicies(t *testing.T) {
 	}
 	var none *Log
 	none.Add(liveapi.Change{})
-	none.PolicySeen(began, "a", 1, false)
+	none.PolicySeen(began, "a", Edit{Generation: 1}, false)
 	none.PolicyGone(began, "a")
+}
+
+// Who has edited a policy is said, unless nothing in managedFields has changed with the edit.
+func TestWhoEditedAPolicy(t *testing.T) {
+	l := New()
+	kubectl := func(generation int64, at time.Duration) Edit {
+		return Edit{generation, "kubectl-edit", "Update", began.Add(at)}
+	}
+	argo := Edit{2, "argocd-controller", "Apply", began.Add(time.Second)}
+	l.PolicySeen(began, "shop/a", kubectl(1, 0), true)
+	l.PolicySeen(began, "shop/a", argo, false)
+	l.PolicySeen(began, "shop/a", Edit{3, argo.FieldManager, argo.Operation, argo.At}, false) // fields were removed that others have
+	l.PolicySeen(began, "shop/a", Edit{Generation: 4}, false)
+	l.PolicySeen(began, "shop/a", kubectl(5, time.Minute), false)
+	l.PolicySeen(began, "shop/b", Edit{1, strings.Repeat("ä", maxManager), "Update", began}, false)
+	var got []string
+	for _, c := range slices.Backward(l.Since(began, 9, any)) {
+		got = append(got, fmt.Sprintf("%s %s/%d/%s", c.Note, strings.TrimRight(c.FieldManager, "ä"), len(c.FieldManager), c.Operation))
+	}
+	want := []string{
+		"its spec was edited argocd-controller/17/Apply", "its spec was edited /0/", "its spec was edited /0/", "its spec was edited kubectl-edit/12/Update", "it was created /128/Update",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,7 +19,7 @@ import (
 const maxAsked = ask.MaxStreams
 
 // Calls implements dashboard.Source: it reads calls from the agents of the nodes whose calls are asked for.
-func (s *Source) Calls(ctx context.Context, q url.Values, each func(*liveapi.TapLine), trouble func(error)) error {
+func (s *Source) Calls(ctx context.Context, q url.Values, each func(*liveapi.TapLine), troubles func([]string)) error {
 	node, err := s.nodeOf(ctx, q)
 	if err != nil {
 		return err
@@ -30,10 +31,31 @@ func (s *Source) Calls(ctx context.Context, q url.Values, each func(*liveapi.Tap
 		}
 	}
 	follow := &ask.Follow[liveapi.TapLine]{
-		Path: liveapi.TapPath, Query: query, Persistent: true, Every: s.lookAgain, State: ask.Once(trouble), Each: func(l liveapi.TapLine) { each(&l) },
+		Path: liveapi.TapPath, Query: query, Persistent: true, Every: s.lookAgain, State: changing(troubles), Each: func(l liveapi.TapLine) { each(&l) },
 		Agents: func(ctx context.Context) ([]corev1.Pod, error) { return s.tapped(ctx, node, q.Get("namespace")) },
 	}
 	return follow.Run(ctx, s.ask)
+}
+
+// maxSaid is how many sentences a tap says at a time about what cannot be read.
+const maxSaid = 5
+
+// changing returns what passes on all that is not read, as sentences, when that is not as it was: first when something is known of it.
+func changing(say func([]string)) func(int, []error) {
+	var before []string
+	return func(_ int, unread []error) {
+		now := make([]string, 0, len(unread))
+		for _, err := range unread {
+			now = append(now, err.Error())
+		}
+		if left := len(now) - maxSaid; left > 0 {
+			now = append(now[:maxSaid], fmt.Sprintf("and %d more that cannot be read", left))
+		}
+		if before == nil || !slices.Equal(now, before) {
+			before = now
+			say(now)
+		}
+	}
 }
 
 // nodeOf returns the node whose calls a query asks for, be it by a pod; empty: it asks for those of all.

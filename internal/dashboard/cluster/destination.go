@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -42,7 +43,19 @@ func (s *Source) Destination(ctx context.Context, name string, since time.Durati
 	slices.Sort(namespaces)
 	s.addTimeline(ctx, out, since)
 	s.askAgents(ctx, out, slices.Compact(policies), slices.Compact(namespaces))
+	if calls != nil && isUnknown(out) {
+		hour, err := s.inventory(ctx, time.Hour, 1, map[string]string{"destination": name, "exact": "true"})
+		if err == nil && len(hour.Flows) == 0 {
+			return nil, &dashboard.NotFoundError{Err: fmt.Errorf("there is no destination %q that was called within the last hour: write it as the overview has it, such as billing/payments:80", name)}
+		}
+	}
 	return out, nil
+}
+
+// isUnknown reports whether neither the calls that were looked at have a destination nor the agents that have answered.
+func isUnknown(d *model.Destination) bool {
+	answered := d.Asked > 0 || d.Agents == 0
+	return answered && len(d.Flows)+len(d.Endpoints)+len(d.Breakers)+len(d.Limits)+d.ClosedBreakers == 0
 }
 
 // addTimeline adds what has changed about the policies that govern calls to the destination, but for the breakers of their other targets.
@@ -171,7 +184,14 @@ func addJudgements(of *model.Endpoint, judged []liveapi.EndpointBreaker) string 
 	return state
 }
 
-// mergeBreakers lists the breakers of a destination that are worth a line, and counts the others.
+func afterOthers(dryRun bool) int {
+	if dryRun {
+		return 1
+	}
+	return 0
+}
+
+// mergeBreakers lists the breakers of a destination that are worth a line, those of dry runs, which reject nothing, last, and counts the others.
 func mergeBreakers(answers []liveapi.List[liveapi.Breaker], name string) (out []model.NodeBreaker, others int) {
 	out = []model.NodeBreaker{}
 	for i := range answers {
@@ -187,7 +207,7 @@ func mergeBreakers(answers []liveapi.List[liveapi.Breaker], name string) (out []
 	}
 	rank := map[string]int{open: 0, halfOpen: 1, closed: 2}
 	slices.SortStableFunc(out, func(a, b model.NodeBreaker) int {
-		return cmp.Or(cmp.Compare(rank[a.State], rank[b.State]), b.Since.Compare(a.Since), cmp.Compare(a.Node, b.Node))
+		return cmp.Or(afterOthers(a.DryRun)-afterOthers(b.DryRun), cmp.Compare(rank[a.State], rank[b.State]), b.Since.Compare(a.Since), cmp.Compare(a.Node, b.Node))
 	})
 	if left := len(out) - maxBreakers; left > 0 {
 		others += left

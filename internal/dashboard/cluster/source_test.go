@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -159,6 +160,12 @@ func TestTrafficOfACluster(t *testing.T) {
 	if len(changes.Items) != 20 || !changes.More || len(changes.Series.Points) == 0 || !slices.Contains(changes.Kinds, "BreakerOpened") {
 		t.Errorf("%+v", changes)
 	}
+	gone := ask(t, func(ctx context.Context) (*model.Changes, error) {
+		return s.Changes(ctx, dashboard.ChangesQuery{Since: time.Hour, Limit: 3, Kind: "AgentGone"})
+	})
+	if len(gone.Items) != 3 || !gone.More || slices.ContainsFunc(gone.Items, func(c liveapi.Change) bool { return c.Kind != "AgentGone" }) || !slices.Contains(gone.Kinds, "BreakerOpened") {
+		t.Errorf("of one kind: %+v", gone)
+	}
 }
 
 func TestPagesOfOneThing(t *testing.T) {
@@ -176,6 +183,10 @@ func TestPagesOfOneThing(t *testing.T) {
 	}
 	if _, err := s.Policy(t.Context(), "shop/none", time.Hour); err == nil || !strings.Contains(err.Error(), "shop/none") {
 		t.Errorf("a policy that there is not: %v", err)
+	}
+	var missing *dashboard.NotFoundError
+	if _, err := s.Destination(t.Context(), "shop/none:80", time.Minute); !errors.As(err, &missing) || !strings.Contains(err.Error(), `there is no destination "shop/none:80"`) {
+		t.Errorf("a destination that there is not: %v", err)
 	}
 	d := ask(t, func(ctx context.Context) (*model.Destination, error) {
 		return s.Destination(ctx, "shop/backend-0:80", time.Hour)
@@ -225,14 +236,14 @@ func TestCallsOfACluster(t *testing.T) {
 		if lines = append(lines, l); len(lines) == 3 {
 			cancel()
 		}
-	}, func(error) {}) // one agent is not ready
+	}, func([]string) {}) // one agent is not ready
 	if err != nil || len(lines) < 3 {
 		t.Errorf("%d lines: %v", len(lines), err)
 	}
 	none := func(*liveapi.TapLine) {}
 	for q, says := range map[string]string{"pod=web-1": "give both", "namespace=shop&pod=none": "look for pod shop/none", "node=none": "no agent runs on node none"} {
 		values, _ := url.ParseQuery(q)
-		if err := s.Calls(t.Context(), values, none, func(error) {}); err == nil || !strings.Contains(err.Error(), says) {
+		if err := s.Calls(t.Context(), values, none, func([]string) {}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", q, err)
 		}
 	}

@@ -70,8 +70,8 @@ func endpointsOf(node string, m *madePolicy) []liveapi.Endpoints {
 }
 
 func breakersOf(node string, m *madePolicy) []liveapi.Breaker {
-	b := liveapi.Breaker{Policy: m.key, Target: m.target, Destination: m.label, State: "closed"}
-	if m.open && number(2, node, m.key) == 0 {
+	b := liveapi.Breaker{Policy: m.key, Target: m.target, Destination: m.label, State: "closed", DryRun: m.dryRun}
+	if (m.open || m.dryRun) && number(2, node, m.key) == 0 {
 		b.State, b.Since, b.Until, b.Opened, b.OpenedBy = "open", time.Now().Add(-42*time.Second), time.Now().Add(18*time.Second), 7, "node"
 	}
 	return []liveapi.Breaker{b}

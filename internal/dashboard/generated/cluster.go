@@ -56,6 +56,7 @@ type madePolicy struct {
 	rate, success  float64
 	p50            time.Duration
 	open           bool // its breaker
+	dryRun         bool // its breaker would be open
 	limited        bool
 }
 

@@ -121,7 +121,7 @@ func (c *Cluster) retryPolicy(namespace string, i, j int) *v1alpha1.RetryPolicy 
 	m := &madePolicy{
 		namespace: namespace, key: fmt.Sprintf("%s/backend-%d", namespace, j), label: fmt.Sprintf("%s/backend-%d:80", namespace, j), service: true,
 		rate: 0.2 + 200*c.rnd.Float64()*c.rnd.Float64()*c.rnd.Float64(), success: 1 - 0.02*c.rnd.Float64()*c.rnd.Float64(),
-		p50: time.Duration(1+c.rnd.IntN(80)) * time.Millisecond, limited: n%5 == 0,
+		p50: time.Duration(1+c.rnd.IntN(80)) * time.Millisecond, limited: n%5 == 0, dryRun: n%47 == 6,
 	}
 	p := &v1alpha1.RetryPolicy{
 		ObjectMeta: metav1.ObjectMeta{

@@ -24,6 +24,9 @@ rules:
 	if m.limited {
 		text += "rateLimit: {requests: 500, scope: Cluster}\nconcurrency: {max: 100}\n"
 	}
+	if m.dryRun {
+		text += "mode: DryRun\n"
+	}
 	return text
 }
 
@@ -64,7 +67,7 @@ func (c *Cluster) statusOf(m *madePolicy, n int) v1alpha1.PolicyStatus {
 		s.Nodes.Failures = []v1alpha1.NodeFailure{{Node: NodeName(1), Reason: "Invalid", Message: "the agent refuses it: " + Script}}
 		conditions[v1alpha1.ConditionProgrammed] = [3]string{"False", v1alpha1.ReasonRefusedByNodes, "1 node refuses the policy."}
 		conditions[v1alpha1.ConditionReady] = [3]string{"False", v1alpha1.ReasonRefusedByNodes, "1 node refuses the policy. " + Script}
-	case n%47 == 3:
+	case m.dryRun:
 		s.Mode = v1alpha1.ModeDryRun
 		conditions[v1alpha1.ConditionDryRun] = [3]string{"True", v1alpha1.ReasonDryRunMode, "The policy is evaluated and does nothing."}
 	}

@@ -101,7 +101,7 @@ func (c *Cluster) happens(at time.Time) {
 	first := c.policies[0]
 	node := NodeName(c.rnd.IntN(c.size.Nodes))
 	for i, one := range []liveapi.Change{
-		{Kind: changes.PolicyChanged, Policy: m.key, Note: "its spec was edited"},
+		{Kind: changes.PolicyChanged, Policy: m.key, Note: "its spec was edited", FieldManager: "argocd-controller " + Script, Operation: "Apply"},
 		opened(m.key, m.target), closed(m.key, m.target),
 		opened(first.key, first.target), closed(first.key, first.target), opened(first.key, "service elsewhere/other:80"),
 		{Kind: changes.AgentGone, Node: node, Note: "v0.9.0"},

@@ -20,7 +20,7 @@ type Destination struct {
 	Asked  int `json:"asked"`
 	// Endpoints are those that agents choose among, by address.
 	Endpoints []Endpoint `json:"endpoints"`
-	// Breakers are those of the whole destination that are not closed, or have been open: the open ones first, 200 at most. ClosedBreakers counts the others.
+	// Breakers are those of the whole destination that are not closed, or have been open: the open ones first, those of dry runs last, 200 at most. ClosedBreakers counts the others.
 	Breakers       []NodeBreaker `json:"breakers"`
 	ClosedBreakers int           `json:"closedBreakers"`
 	// Limits are the rate and concurrency limits in force there.

@@ -27,7 +27,7 @@ const (
 const (
 	// EventsPath says what has changed. Its events are Hello once, then Changed.
 	EventsPath = "api/v1/events"
-	// CallsPath shows calls while they end. Its events are Call, Dropped and Trouble. Parameters are those of kubectl fairlead tap: namespace, pod
+	// CallsPath shows calls while they end. Its events are Call, Dropped and Troubles. Parameters are those of kubectl fairlead tap: namespace, pod
 	// (needs namespace), workload, policy, host, status (503, 5xx), outcome (succeeded, failed, retried …), node, rate (calls per second and node, 1 to 1000).
 	CallsPath = "api/v1/calls"
 )
@@ -43,8 +43,8 @@ const (
 	CallEvent = "call"
 	// DroppedEvent has Dropped.
 	DroppedEvent = "dropped"
-	// TroubleEvent has a Problem: something could not be read, and the stream goes on with what can.
-	TroubleEvent = "trouble"
+	// TroublesEvent has Troubles, which take the place of those before: what cannot be read now, while the stream goes on with what can.
+	TroublesEvent = "troubles"
 )
 
 // Topic is something that changes together.
@@ -65,6 +65,11 @@ type Versions map[Topic]uint64
 // Problem is why something could not be answered, in a sentence that says what helps.
 type Problem struct {
 	Message string `json:"message"`
+}
+
+// Troubles are sentences about what cannot be read now. Without any all can be.
+type Troubles struct {
+	Messages []string `json:"messages"`
 }
 
 // Dropped counts calls of a node that matched and are not shown.

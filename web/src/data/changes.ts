@@ -23,6 +23,7 @@ const laneOfKind: Record<string, Lane> = {
   FaultsEnded: "policies",
   BreakerOpened: "breakers",
   BreakerClosed: "breakers",
+  BreakerGone: "breakers",
   BreakerForced: "breakers",
   BreakerReleased: "breakers",
   EndpointsEjected: "breakers",
@@ -38,6 +39,12 @@ const laneOfKind: Record<string, Lane> = {
 
 export function laneOf(kind: string): Lane {
   return laneOfKind[kind] ?? "other";
+}
+
+/** noteOf is the note of a change, and who has made it, as far as that is known. */
+export function noteOf(c: Change): string {
+  const by = c.fieldManager && `by ${c.fieldManager}${c.operation ? ` (${c.operation})` : ""}`;
+  return [c.note, by].filter(Boolean).join(", ");
 }
 
 export type Tone = "bad" | "warn" | "good" | "plain";
@@ -116,7 +123,7 @@ export interface Span {
 }
 
 const begins: Record<string, Span["kind"]> = { BreakerOpened: "open", EndpointsEjected: "ejected" };
-const ends: Record<string, Span["kind"]> = { BreakerClosed: "open", EndpointsReturned: "ejected" };
+const ends: Record<string, Span["kind"]> = { BreakerClosed: "open", BreakerGone: "open", EndpointsReturned: "ejected" };
 
 /** spansOf pairs the beginnings and ends of breakers' openings and ejections. */
 export function spansOf(changes: readonly Change[], from: number, to: number): Span[] {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { laneOf, latestOf, marksOf, spansOf, toneOf } from "./changes.ts";
+import { laneOf, latestOf, marksOf, noteOf, spansOf, toneOf } from "./changes.ts";
 import { notYet, reduce, retryAfter } from "./live-state.ts";
 import type { Call, Change, Series, TapLine } from "./model.ts";
 import { columnsOf, floorOf, latest, lowest } from "./series.ts";
-import { addDropped, addLines, addTrouble, mostCalls, noCalls, textOf } from "./tap-state.ts";
+import { addDropped, addLines, cleared, mostCalls, noCalls, textOf } from "./tap-state.ts";
 import { decisionOf, goodAttempt, resultOf, spaced, verdict } from "./words.ts";
 
 test("a topic ticks when its version differs, and not with the first word of it", () => {
@@ -79,9 +79,9 @@ test("a tap is bounded", () => {
   assert.equal(t.seen, mostCalls + 50);
 });
 
-test("troubles are each there once, the latest first", () => {
-  const t = ["a", "b", "a", "c", "d", "e", "f"].reduce(addTrouble, noCalls);
-  assert.deepEqual(t.trouble, ["f", "e", "d", "c", "a"]);
+test("what cannot be read stays when the calls are cleared", () => {
+  const t = cleared({ ...addLines(noCalls, [line({})]), trouble: ["pod x: no"], state: "live" });
+  assert.deepEqual(t, { ...noCalls, trouble: ["pod x: no"], state: "live" });
 });
 
 test("how a call ended follows from its retry decision", () => {
@@ -231,6 +231,23 @@ test("what was open under a policy ends when that is deleted", () => {
       ["p", "made anew", undefined, true],
     ],
   );
+});
+
+test("what was open ends when its breaker is removed", () => {
+  const spans = spansOf([change(110, "BreakerOpened"), change(130, "PolicyChanged"), change(131, "BreakerGone")], 100_000, 200_000);
+  assert.deepEqual(
+    spans.map((s) => [s.kind, s.beganAt, s.endedAt, s.goesOn]),
+    [["open", 110_000, 131_000, false]],
+  );
+  assert.equal(laneOf("BreakerGone"), "breakers");
+});
+
+test("a change says who has made it, where that is known", () => {
+  const edited = { ...change(1, "PolicyChanged"), note: "its spec was edited" };
+  assert.equal(noteOf(edited), "its spec was edited");
+  assert.equal(noteOf({ ...edited, fieldManager: "kubectl-edit", operation: "Update" }), "its spec was edited, by kubectl-edit (Update)");
+  assert.equal(noteOf({ ...edited, fieldManager: "old" }), "its spec was edited, by old");
+  assert.equal(noteOf(change(1, "AgentGone")), "");
 });
 
 test("of many spans the latest are shown, and those that go on", () => {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { byState, stateOf } from "./breakers.ts";
+import { byState, countBreakers, stateOf } from "./breakers.ts";
 import { Bad, byDestination, byTrouble, failing, healthOf, Idle, Warning, Well } from "./flows.ts";
 import { graphOf, nameOf, place } from "./graph.ts";
 import { layout, nodeHeight, nodeWidth } from "./layout.ts";
-import type { Flow } from "./model.ts";
+import type { Flow, NodeBreaker } from "./model.ts";
 
 const flow = (f: Partial<Flow>): Flow => ({
   namespace: "shop",
@@ -162,4 +162,27 @@ test("what is open comes first, then what is probed, then what only keeps endpoi
       ["ejected", "closed"],
     ],
   );
+});
+
+test("a dry run's breakers are not among the open ones", () => {
+  const b = (node: string, more: Partial<NodeBreaker>): NodeBreaker => ({
+    node,
+    policy: "shop/p",
+    target: "any",
+    destination: "d:80",
+    state: "open",
+    opened: 1,
+    ...more,
+  });
+  const all = [
+    b("a", {}),
+    b("a", { pod: "shop/x" }),
+    b("b", { dryRun: true }),
+    b("c", { dryRun: true }),
+    b("c", { dryRun: true, state: "half_open" }),
+    b("d", { state: "half_open" }),
+    b("e", { state: "closed" }),
+  ];
+  assert.deepEqual(countBreakers(all), { open: 1, probing: 1, wouldBeOpen: 2, enforced: 4 });
+  assert.deepEqual(countBreakers([]), { open: 0, probing: 0, wouldBeOpen: 0, enforced: 0 });
 });

@@ -16,10 +16,16 @@ function received(kind: "hello" | "changed", e: MessageEvent<string>): void {
   live.value = reduce(live.peek(), { kind, versions: JSON.parse(e.data) as Versions, at: Date.now() });
 }
 
-/** connect makes the connection, or makes it again at once. */
-export function connect(): void {
+/** disconnect ends the connection. */
+function disconnect(): void {
   clearTimeout(timer);
   source?.close();
+}
+
+/** connect makes the connection, or makes it again at once. A page in the background has none: a browser has six with one server at a time. */
+export function connect(): void {
+  disconnect();
+  if (document.hidden) return;
   const s = new EventSource("api/v1/events");
   source = s;
   s.addEventListener("hello", (e) => received("hello", e));
@@ -39,7 +45,8 @@ export function start(): void {
   }, 1000);
   // a machine that slept has a dead connection and does not know it yet
   addEventListener("online", connect);
-  addEventListener("pagehide", () => source?.close());
+  document.addEventListener("visibilitychange", connect);
+  addEventListener("pagehide", disconnect);
   addEventListener("pageshow", (e) => {
     if (e.persisted) connect();
   });

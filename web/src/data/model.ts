@@ -141,6 +141,9 @@ export interface Change {
   /** The destination of the policy that a breaker's opening or closing is about, as in Flow. */
   target?: string;
   note?: string;
+  /** Who has changed the policy's spec, by managedFields, and how: Apply or Update. */
+  fieldManager?: string;
+  operation?: string;
 }
 
 export interface Changes extends Part {

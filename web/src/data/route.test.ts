@@ -22,10 +22,12 @@ test("filters are in one order, and empty ones are left out", () => {
   assert.equal(hrefOf("policies", "", { state: "breaker", q: "x", sort: undefined, mode: "" }), "#/policies?q=x&state=breaker");
 });
 
-test("what is no page is the overview", () => {
-  for (const hash of ["", "#", "#/", "#/nothing", "#/policy", "#/destination/", "#javascript:alert(1)"]) {
-    assert.equal(parseRoute(hash).page, "overview", hash);
+test("an address without a page is the overview, and one of no page is unknown", () => {
+  for (const hash of ["", "#", "#/", "#/?since=5m"]) assert.equal(parseRoute(hash).page, "overview", hash);
+  for (const hash of ["#/nothing", "#/policy", "#/destination/", "#javascript:alert(1)", "#/unknown"]) {
+    assert.equal(parseRoute(hash).page, "unknown", hash);
   }
+  assert.equal(parseRoute("#/no/such%20page?q=1").name, "no/such page");
   assert.deepEqual(parseRoute("#/overview?since=5m").query, { since: "5m" });
 });
 

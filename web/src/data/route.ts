@@ -1,10 +1,20 @@
 // Addresses of pages: what stands after # names a page, what it is about, and its filters. It is pure; parts/location.ts has the one that is open.
 
-export type Page = "overview" | "policies" | "policy" | "destinations" | "destination" | "calls" | "changes" | "problems" | "nodes";
+export type Page =
+  | "overview"
+  | "policies"
+  | "policy"
+  | "destinations"
+  | "destination"
+  | "calls"
+  | "changes"
+  | "problems"
+  | "nodes"
+  | "unknown";
 
 export interface Route {
   page: Page;
-  /** What the page is about: a policy's key, a destination's name. */
+  /** What the page is about: a policy's key, a destination's name; of an unknown page, what the address has in its place. */
   name: string;
   query: Record<string, string>;
 }
@@ -19,7 +29,7 @@ function decode(text: string): string {
   }
 }
 
-/** parseRoute reads what stands after #. What is no page is the overview. */
+/** parseRoute reads what stands after #: without anything the overview. What is no page is unknown. */
 export function parseRoute(hash: string): Route {
   const [path = "", search = ""] = hash.replace(/^#?\/?/, "").split(/\?(.*)/s);
   const [first = "", ...rest] = path.split("/");
@@ -27,7 +37,9 @@ export function parseRoute(hash: string): Route {
   for (const [k, v] of new URLSearchParams(search)) if (v !== "") query[k] = v;
   const page = pages.find((p) => p === first);
   const name = rest.map(decode).join("/");
-  if (!page || ((page === "policy" || page === "destination") && !name)) return { page: "overview", name: "", query };
+  if (!path) return { page: "overview", name: "", query };
+  if (!page || ((page === "policy" || page === "destination") && !name))
+    return { page: "unknown", name: path.split("/").map(decode).join("/"), query };
   return { page, name, query };
 }
 

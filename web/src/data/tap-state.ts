@@ -19,11 +19,11 @@ export interface Tap {
   retried: number;
   /** Calls that matched and that the server has not sent. */
   dropped: number;
+  /** What cannot be read now, as the server says. */
   trouble: string[];
 }
 
 export const mostCalls = 2000;
-const mostTrouble = 5;
 
 export const noCalls: Tap = { calls: [], seen: 0, failed: 0, retried: 0, dropped: 0, trouble: [] };
 
@@ -49,9 +49,9 @@ export function addDropped(tap: Tap, calls: number): Tap {
   return { ...tap, dropped: tap.dropped + calls };
 }
 
-/** addTrouble keeps the latest sentences about what could not be read, each once. */
-export function addTrouble(tap: Tap, message: string): Tap {
-  return { ...tap, trouble: [message, ...tap.trouble.filter((t) => t !== message)].slice(0, mostTrouble) };
+/** cleared is a tap whose calls are not shown any more. What cannot be read still cannot be. */
+export function cleared<T extends Tap>(tap: T): T {
+  return { ...tap, ...noCalls, trouble: tap.trouble };
 }
 
 /** textOf is what a filter of calls looks at. */

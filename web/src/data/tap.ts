@@ -2,12 +2,14 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { TapLine } from "./model.ts";
-import { addDropped, addLines, addTrouble, noCalls, type Tap } from "./tap-state.ts";
+import { addDropped, addLines, cleared, noCalls, type Tap } from "./tap-state.ts";
 
 export interface Tapped extends Tap {
   state: "connecting" | "live" | "lost";
   /** Calls that have come while it was paused, and are not shown. */
   passed: number;
+  /** Why the server does not answer with calls, as long as it does not. */
+  refused?: string | undefined;
 }
 
 const gatherFor = 250; // milliseconds: faster than that nobody reads
@@ -39,10 +41,10 @@ class Connection {
     const s = new EventSource(this.url);
     this.source = s;
     const on = (name: string, f: (data: string) => void) => s.addEventListener(name, (e) => f((e as MessageEvent<string>).data));
-    s.addEventListener("open", () => this.update((t) => ({ ...t, state: "live" })));
+    s.addEventListener("open", () => this.update((t) => ({ ...t, state: "live", refused: undefined })));
     on("call", (data) => this.take(JSON.parse(data) as TapLine));
     on("dropped", (data) => this.update((t) => ({ ...t, ...addDropped(t, (JSON.parse(data) as { calls: number }).calls) })));
-    on("trouble", (data) => this.update((t) => ({ ...t, ...addTrouble(t, (JSON.parse(data) as { message: string }).message) })));
+    on("troubles", (data) => this.update((t) => ({ ...t, trouble: (JSON.parse(data) as { messages: string[] }).messages })));
     s.addEventListener("error", () => {
       s.close();
       this.update((t) => ({ ...t, state: "lost" }));
@@ -58,7 +60,7 @@ class Connection {
       const response = await fetch(this.url, { signal: AbortSignal.any([abort.signal, this.closed.signal]) });
       if (!response.ok) {
         const { message } = (await response.json()) as { message: string };
-        this.update((t) => ({ ...t, ...addTrouble(t, message) }));
+        this.update((t) => (t.state === "live" ? t : { ...t, refused: message }));
       }
     } catch {
       // that the connection is lost is shown already
@@ -97,5 +99,5 @@ export function useTap(url: string, paused: boolean): [Tapped, () => void] {
       clearInterval(timer);
     };
   }, [url]);
-  return [tap, () => set((t) => ({ ...noCalls, state: t.state, passed: 0 }))];
+  return [tap, () => set((t) => ({ ...cleared(t), passed: 0 }))];
 }

@@ -77,6 +77,7 @@ export function CallsPage() {
   });
   const [tap, clear] = useTap(url, paused);
   useReady(tap.state === "live");
+  const trouble = tap.refused ? [tap.refused] : tap.trouble;
   const calls = useMemo(() => {
     const fits = matcher(q.q);
     return q.q ? tap.calls.filter((c) => fits(textOf(c))) : tap.calls;
@@ -85,10 +86,10 @@ export function CallsPage() {
     <>
       <h1>Live calls</h1>
       <Filters />
-      {tap.trouble.length > 0 && (
+      {trouble.length > 0 && (
         <div role="alert">
           <ul class="note warn">
-            {tap.trouble.map((t) => (
+            {trouble.map((t) => (
               <li key={t}>{t}</li>
             ))}
           </ul>

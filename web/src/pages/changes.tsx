@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { urlOf, useAnswer } from "../data/answer.ts";
-import { laneOf, lanes } from "../data/changes.ts";
+import { laneOf, lanes, noteOf } from "../data/changes.ts";
 import { matcher } from "../data/filter.ts";
 import type { Changes } from "../data/model.ts";
 import { spaced } from "../data/words.ts";
@@ -28,7 +28,7 @@ export function ChangesPage() {
   useReady(Boolean(answer.data || answer.error));
   const data = answer.data;
   const fits = matcher(q.q);
-  const text = (data?.items ?? []).filter((c) => fits([c.kind, c.policy, c.node, c.note].filter(Boolean).join(" ")));
+  const text = (data?.items ?? []).filter((c) => fits([c.kind, c.policy, c.node, noteOf(c)].filter(Boolean).join(" ")));
   const shown = q.lane ? text.filter((c) => laneOf(c.kind) === q.lane) : text;
   const counts = new Map<string, number>();
   for (const c of text) counts.set(laneOf(c.kind), (counts.get(laneOf(c.kind)) ?? 0) + 1);

@@ -1,6 +1,6 @@
 // Changes as a list, the latest first.
 
-import { laneOf, toneOf } from "../data/changes.ts";
+import { laneOf, noteOf, toneOf } from "../data/changes.ts";
 import { now } from "../data/live.ts";
 import type { Change } from "../data/model.ts";
 import { spaced } from "../data/words.ts";
@@ -33,7 +33,7 @@ const narrowColumns: Column<Change>[] = [
     key: "kind",
     title: "What",
     cell: (c) => (
-      <span class="two" title={c.note}>
+      <span class="two" title={noteOf(c)}>
         <Kind of={c} />
         <About of={c} />
       </span>
@@ -65,7 +65,7 @@ const columns: Column<Change>[] = [
     only: "medium",
     cell: (c) => <About of={c} />,
   },
-  { key: "note", title: "Note", part: 4, cell: (c) => <span title={c.note}>{c.note ?? ""}</span> },
+  { key: "note", title: "Note", part: 4, cell: (c) => <span title={noteOf(c)}>{noteOf(c)}</span> },
 ];
 
 export function ChangeList({

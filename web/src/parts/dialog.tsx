@@ -19,8 +19,10 @@ export function Dialog({
     d?.showModal();
     return () => d?.close();
   }, []);
+  // A browser says with its next frame that a dialog was closed, when the next one may be open already: one that is not there any more is not heard.
+  const closed = () => ref.current && onClose();
   return (
-    <dialog ref={ref} class={name} aria-label={label} onClose={onClose} onClick={(e) => e.target === ref.current && onClose()}>
+    <dialog ref={ref} class={name} aria-label={label} onClose={closed} onClick={(e) => e.target === ref.current && onClose()}>
       {children}
     </dialog>
   );

@@ -1,6 +1,6 @@
 // Fields of filter bars.
 
-import { useEffect, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { route, setQuery } from "./location.ts";
 
 interface TextProps {
@@ -19,7 +19,12 @@ const mostOffered = 200;
 /** TextFilter is a filter of the open page: it stands in the address. */
 export function TextFilter({ label, name, value, offer, hint, now }: TextProps) {
   const [text, setText] = useState(value ?? "");
-  useEffect(() => setText(value ?? ""), [value]);
+  const known = useRef(value);
+  // Where the address changes by what is written here, that is left alone: an effect would come after the next letter, and take it back.
+  if (known.current !== value) {
+    known.current = value;
+    if (text.trim() !== (value ?? "")) setText(value ?? "");
+  }
   const id = `filter-${name}`;
   const { page, name: about } = route.value;
   const set = (v: string) => {
@@ -99,7 +104,7 @@ export function Choice({
   );
 }
 
-/** Select is a filter with more values. */
+/** Select is a filter with more values. One that the address has and that is not offered is shown too. */
 export function Select({
   label,
   name,
@@ -112,11 +117,13 @@ export function Select({
   options: readonly Option[];
 }) {
   const id = `filter-${name}`;
+  const is = value ?? "";
+  const offered = options.some((o) => o.value === is) ? options : [...options, { value: is, title: is }];
   return (
     <span class="field">
       <label for={id}>{label}</label>
-      <select id={id} value={value ?? ""} onChange={(e) => setQuery({ [name]: e.currentTarget.value || undefined })}>
-        {options.map((o) => (
+      <select id={id} value={is} onChange={(e) => setQuery({ [name]: e.currentTarget.value || undefined })}>
+        {offered.map((o) => (
           <option key={o.value} value={o.value}>
             {o.title}
           </option>

@@ -19,6 +19,12 @@ export function go(href: string): void {
   if (location.hash !== href) location.hash = href;
 }
 
+/** goOn opens a page in the time range that is chosen. */
+export function goOn(href: string): void {
+  const { page, name, query } = parseRoute(href);
+  go(linkTo(page, name, query));
+}
+
 /** setQuery changes filters of the open page, without a step in the history: going back leaves the page, and not one letter. */
 export function setQuery(changes: Record<string, string | undefined>): void {
   const { page, name, query } = route.peek();

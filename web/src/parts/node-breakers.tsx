@@ -1,5 +1,6 @@
 // The breakers of a destination on each node that has one which is not closed, or has been open.
 
+import { countBreakers } from "../data/breakers.ts";
 import { now } from "../data/live.ts";
 import type { Destination, NodeBreaker } from "../data/model.ts";
 import { count, plural } from "../format/numbers.ts";
@@ -13,7 +14,7 @@ const openedBy: Record<string, string> = { node: "its own calls", cluster: "the 
 
 const columns: Column<NodeBreaker>[] = [
   { key: "node", title: "Node", part: 2, cell: (b) => <a href={linkTo("nodes", "", { q: b.node })}>{b.node}</a> },
-  { key: "state", small: 92, title: "State", width: 116, cell: (b) => <Breaker state={b.state} /> },
+  { key: "state", small: 116, title: "State", width: 156, cell: (b) => <Breaker state={b.state} dryRun={b.dryRun} /> },
   { key: "since", small: 72, title: "Since", width: 90, cell: (b) => ago(b.since, now.value) },
   { key: "until", small: 60, title: "Probes", width: 90, cell: (b) => (b.state === "open" ? ago(b.until, now.value) : "–") },
   { key: "by", title: "Opened by", width: 120, only: "medium", cell: (b) => (b.openedBy ? (openedBy[b.openedBy] ?? b.openedBy) : "–") },
@@ -41,17 +42,14 @@ const columns: Column<NodeBreaker>[] = [
   },
 ];
 
-const isOpen = (b: NodeBreaker) => b.state === "open";
-
 /** BreakerSummary says in the heading whether the destination may be called. */
 export function BreakerSummary({ of: d }: { of: Destination }) {
-  const open = d.breakers.filter((b) => isOpen(b) && !b.dryRun).length;
-  const probing = d.breakers.filter((b) => b.state.startsWith("half") && !b.dryRun).length;
+  const { open, probing, wouldBeOpen, enforced } = countBreakers(d.breakers);
   return (
     <span class="badges">
       {open > 0 && (
         <Badge tone="bad" icon="open">
-          breaker open on {plural(new Set(d.breakers.filter(isOpen).map((b) => b.node)).size, "node")}
+          breaker open on {plural(open, "node")}
         </Badge>
       )}
       {probing > 0 && (
@@ -59,7 +57,12 @@ export function BreakerSummary({ of: d }: { of: Destination }) {
           {plural(probing, "breaker")} half-open
         </Badge>
       )}
-      {open + probing === 0 && d.breakers.length + d.closedBreakers > 0 && <Badge tone="good">breakers closed</Badge>}
+      {wouldBeOpen > 0 && (
+        <Badge tone="plain" icon="open">
+          dry run: breaker would be open on {plural(wouldBeOpen, "node")}
+        </Badge>
+      )}
+      {open + probing === 0 && enforced + d.closedBreakers > 0 && <Badge tone="good">breakers closed</Badge>}
     </span>
   );
 }
@@ -75,9 +78,9 @@ export function NodeBreakers({ of: d }: { of: Destination }) {
         label="Breakers by node"
         rows={d.breakers}
         columns={columns}
-        id={(b) => [b.node, b.policy, b.target, b.rule, b.pod, b.passedThrough].join("\n")}
+        id={(b) => [b.node, b.policy, b.target, b.rule, b.pod, b.passedThrough, b.dryRun].join("\n")}
         most={8}
-        tone={(b) => (isOpen(b) ? "row-bad" : undefined)}
+        tone={(b) => (b.state === "open" && !b.dryRun ? "row-bad" : undefined)}
         empty=""
       />
     </Section>

@@ -6,7 +6,7 @@ import { names } from "./cluster.ts";
 import { Dialog } from "./dialog.tsx";
 import { Icon, type IconName } from "./icon.tsx";
 import { searching } from "./keys.ts";
-import { go } from "./location.ts";
+import { goOn } from "./location.ts";
 
 const icons: Record<string, IconName> = {
   policy: "policies",
@@ -26,7 +26,7 @@ export function Palette() {
     const found = search(names.value, query);
     const pod = podHit(query);
     return pod ? [...found, pod] : found;
-  }, [query]);
+  }, [query, names.value]);
   useEffect(() => {
     list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
   });
@@ -36,7 +36,7 @@ export function Palette() {
   const open = (h: Hit | undefined) => {
     if (!h) return;
     close();
-    go(h.href);
+    goOn(h.href);
   };
   const onKeyDown = (e: KeyboardEvent) => {
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[e.key];

@@ -27,13 +27,14 @@ export function StateBadge({ state }: { state: PolicyState }) {
 
 export const toneOfHealth = (h: Health): Tone => (h === Bad ? "bad" : h === Warning ? "warn" : h === Idle ? "plain" : "good");
 
-/** Breaker shows a breaker's state; a closed one is quiet, and none is a dash. */
-export function Breaker({ state }: { state: string | undefined }) {
+/** Breaker shows a breaker's state; a closed one is quiet, and none is a dash. A dry run's rejects nothing, and would only be open. */
+export function Breaker({ state, dryRun }: { state: string | undefined; dryRun?: boolean | undefined }) {
   if (!state) return <span class="faint">–</span>;
   if (state === "closed") return <span class="faint">closed</span>;
   const half = state !== "open";
   return (
-    <Badge tone={half ? "warn" : "bad"} icon={half ? "half" : "open"}>
+    <Badge tone={dryRun ? "plain" : half ? "warn" : "bad"} icon={half ? "half" : "open"}>
+      {dryRun && "would be "}
       {breakerWords[state] ?? state}
     </Badge>
   );

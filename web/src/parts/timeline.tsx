@@ -1,6 +1,6 @@
 // Changes as marks on lanes, on the time axis of the chart above them; breakers that were open as bars.
 
-import { type Lane, lanes, latestOf, type Mark, marksOf, type Span, spansOf } from "../data/changes.ts";
+import { type Lane, lanes, latestOf, type Mark, marksOf, noteOf, type Span, spansOf } from "../data/changes.ts";
 import type { Change } from "../data/model.ts";
 import { spaced } from "../data/words.ts";
 import { plural } from "../format/numbers.ts";
@@ -28,7 +28,7 @@ function nameOfMark(m: Mark): string {
     const kinds = [...new Set(m.changes.map((c) => spaced(c.kind)))].slice(0, 4).join(", ");
     return `${plural(m.changes.length, "change")} around ${clock(parse(first.at) ?? 0)}: ${kinds}`;
   }
-  return [`${spaced(first.kind)} at ${clock(parse(first.at) ?? 0)}`, first.policy ?? first.node, first.note].filter(Boolean).join(": ");
+  return [`${spaced(first.kind)} at ${clock(parse(first.at) ?? 0)}`, first.policy ?? first.node, noteOf(first)].filter(Boolean).join(": ");
 }
 
 function nameOfSpan(s: Span): string {

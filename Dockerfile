@@ -13,7 +13,7 @@ ARG TARGETOS TARGETARCH
 ENV CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     for program in manager agent dashboard; do \
-      go build -trimpath -buildvcs=false -ldflags "-s -w" -o /out/$program ./cmd/$program || exit 1; \
+      go build -trimpath -buildvcs=false -tags grpcnotrace -ldflags "-s -w" -o /out/$program ./cmd/$program || exit 1; \
     done
 
 # The manager reads and writes the API and serves agents: it needs no right on its node.

@@ -79,6 +79,12 @@ test-fuzz: ## Run each fuzz target for FUZZTIME (default 3s) beyond its corpus.
 test-cluster-tool: test-deps ## Tests of the local cluster tool.
 	cd hack/cluster && go vet ./... && go test -count=1 -timeout 15m ./...
 
+.PHONY: test-vm
+test-vm: ## What reads control groups, on a machine with version 2 alone that qemu emulates (root on Debian; a minute).
+	@mkdir -p bin
+	CGO_ENABLED=0 go test -c -o bin/cgroup.test ./internal/cgroup
+	hack/vm.sh bin/cgroup.test -test.v
+
 .PHONY: deflake
 deflake: ## Repeat the tests of PKG with the race detector until one fails.
 	CGO_ENABLED=1 KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" bash -c 'i=0; while go test -race -count=1 $(PKG); do i=$$((i+1)); echo "run $$i passed"; done'

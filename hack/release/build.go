@@ -49,10 +49,14 @@ func (r *release) buildPrograms() ([]program, error) {
 	return all, nil
 }
 
+// buildTags leave gRPC's tracing out, which nothing switches on: its pages are templates, and since these call methods by names that are known only when they run, the linker
+// would keep all methods of all types.
+const buildTags = "grpcnotrace"
+
 // build compiles one program. The linker writes the commit that it was built from into it, and no path of this machine. Where the commit is not known, it fails; GOFLAGS
 // is not empty, since flags of the machine's own would stand in then (go env -w).
 func (r *release) build(p program) error {
-	cmd := exec.Command("go", "build", "-mod=readonly", "-trimpath", "-ldflags", "-s -w", "-o", p.path, "./cmd/"+p.name)
+	cmd := exec.Command("go", "build", "-mod=readonly", "-trimpath", "-tags", buildTags, "-ldflags", "-s -w", "-o", p.path, "./cmd/"+p.name)
 	cmd.Dir = r.tree
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch, "GOFLAGS=-buildvcs=true", "GOAMD64=v1", "GOARM64=v8.0")
 	if out, err := cmd.CombinedOutput(); err != nil {

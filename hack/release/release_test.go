@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -261,6 +262,26 @@ func TestProgramsKnowTheirCommit(t *testing.T) {
 	}
 	if has["vcs.revision"] != commit || has["vcs.modified"] != "false" || has["GOARCH"] != "arm64" || has["-trimpath"] != "true" {
 		t.Errorf("built of %s: %v", commit, has)
+	}
+}
+
+// TestProgramsInTheClusterHaveNoTemplates: with these the linker keeps every method of every type, which is a sixth of an agent. The Dockerfile builds alike.
+func TestProgramsInTheClusterHaveNoTemplates(t *testing.T) {
+	for name, keeps := range map[string]bool{"agent": false, "manager": false, "dashboard": true} { // the dashboard's library of printers has some of its own
+		cmd := exec.Command("go", "list", "-deps", "-tags", buildTags, "./cmd/"+name)
+		cmd.Dir = tree
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		packages := strings.Fields(string(out))
+		if len(packages) < 100 || slices.Contains(packages, "text/template") != keeps || slices.Contains(packages, "golang.org/x/net/trace") {
+			t.Errorf("%s consists of %d packages; text/template is one of them: %v", name, len(packages), slices.Contains(packages, "text/template"))
+		}
+	}
+	dockerfile, err := os.ReadFile(filepath.Join(tree, "Dockerfile"))
+	if err != nil || !strings.Contains(string(dockerfile), "-tags "+buildTags+" ") {
+		t.Errorf("the Dockerfile builds without the tags %s (%v)", buildTags, err)
 	}
 }
 

@@ -1,13 +1,16 @@
 package run
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"fairlead.dev/fairlead/internal/agent/transport"
 )
@@ -72,7 +75,7 @@ type local struct {
 
 func (r *runner) openLocal() (place, error) {
 	l := &local{}
-	own, err := l.listen(0)
+	own, err := l.listen(loopback4, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -83,15 +86,33 @@ func (r *runner) openLocal() (place, error) {
 		r.out.say("%s of the environment is not used; say in a policy which hosts are behind a proxy (to[].via)", strings.Join(names, ", "))
 	}
 	for _, m := range r.maps {
-		mapped, err := l.listen(m.port)
-		if err != nil {
+		if err := l.serve(r, &m); err != nil {
 			l.Close()
 			return nil, err
 		}
-		r.out.say("%s stands for %s", mapped.at, net.JoinHostPort(m.host, strconv.Itoa(int(m.to))))
-		l.serving.Go(func() { r.front.Map(mapped.Listener, m.host, m.to) })
 	}
 	return l, nil
+}
+
+// The addresses of localhost, of which programs may call the first alone that they find: that of IPv6, where there is one.
+const loopback4, loopback6 = "127.0.0.1", "::1"
+
+// serve serves a mapped port.
+func (l *local) serve(r *runner, m *portMap) error {
+	mapped, err := l.listen(loopback4, m.port)
+	if err != nil {
+		return err
+	}
+	r.out.say("%s stands for %s", mapped.at, net.JoinHostPort(m.host, strconv.Itoa(int(m.to))))
+	l.serving.Go(func() { r.front.Map(mapped.Listener, m.host, m.to) })
+	mapped6, err := l.listen(loopback6, netip.MustParseAddrPort(mapped.at).Port())
+	switch {
+	case err == nil:
+		l.serving.Go(func() { r.front.Map(mapped6.Listener, m.host, m.to) })
+	case errors.Is(err, syscall.EADDRINUSE): // another program would get the command's calls
+		return err
+	}
+	return nil // this machine has no IPv6
 }
 
 // listener is one and where it listens.
@@ -100,8 +121,8 @@ type listener struct {
 	at string
 }
 
-func (l *local) listen(port uint16) (listener, error) {
-	made, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
+func (l *local) listen(address string, port uint16) (listener, error) {
+	made, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(int(port))))
 	if err != nil {
 		return listener{}, fmt.Errorf("port %d of this machine: %w", port, err)
 	}

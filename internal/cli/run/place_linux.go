@@ -38,13 +38,18 @@ func (r *runner) openNamespace() (place, error) {
 	}
 	n := &namespace{Space: space}
 	for _, m := range r.maps {
-		l, err := space.Listen(m.port)
-		if err != nil {
-			n.Close()
-			return nil, err
+		for _, address := range []string{loopback4, loopback6} {
+			l, err := space.Listen(netip.AddrPortFrom(netip.MustParseAddr(address), m.port))
+			if address == loopback6 && err != nil { // this machine has no IPv6
+				continue
+			}
+			if err != nil {
+				n.Close()
+				return nil, err
+			}
+			n.listeners = append(n.listeners, l)
+			n.serving.Go(func() { r.front.Map(l, m.host, m.to) })
 		}
-		n.listeners = append(n.listeners, l)
-		n.serving.Go(func() { r.front.Map(l, m.host, m.to) })
 	}
 	r.out.say("connections of the command are captured; its localhost is its own, and --map has a port of it stand for one of this machine")
 	return n, nil

@@ -119,12 +119,21 @@ func TestUnknownHostsAreExplained(t *testing.T) {
 
 // A command that heeds no proxy calls a mapped port; the server is called by its own name.
 func TestMappedPorts(t *testing.T) {
-	u := serve(t, 503, 200)
-	port := freePort(t)
-	r := mustRun(t, "-f", policy(t, toService, retrying), u.service(), "--map", port+"=inventory.warehouse:80", "--",
-		"curl", "-sS", "--noproxy", "*", "http://127.0.0.1:"+port+"/x")
-	if r.out != "answered 200\n" || u.saw() != "GET inventory.warehouse/x, GET inventory.warehouse/x" {
-		t.Errorf("the client has %q, and the server has seen %s", r.out, u.saw())
+	for _, localhost := range []string{"127.0.0.1", "[::1]"} { // of which clients may call the first alone
+		t.Run(localhost, func(t *testing.T) {
+			if l, err := net.Listen("tcp", localhost+":0"); err != nil {
+				t.Skipf("SKIPPED: %v", err)
+			} else {
+				_ = l.Close()
+			}
+			u := serve(t, 503, 200)
+			port := freePort(t)
+			r := mustRun(t, "-f", policy(t, toService, retrying), u.service(), "--map", port+"=inventory.warehouse:80", "--",
+				"curl", "-sS", "--noproxy", "*", "http://"+localhost+":"+port+"/x")
+			if r.out != "answered 200\n" || u.saw() != "GET inventory.warehouse/x, GET inventory.warehouse/x" {
+				t.Errorf("the client has %q, and the server has seen %s", r.out, u.saw())
+			}
+		})
 	}
 }
 

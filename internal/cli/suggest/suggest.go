@@ -239,6 +239,10 @@ func (s *suggestion) pool(e *evidence) {
 		s.leave("connectionPool: calls of gRPC share connections, and their number says nothing of the calls under way")
 		return
 	}
+	if e.worstP99.Seconds() >= liveapi.LongestSeconds {
+		s.leave("connectionPool: how many calls were under way at once follows from how long they take, which is not measured beyond %d s", liveapi.LongestSeconds)
+		return
+	}
 	n := max(e.perPod(2*e.atOnce), 8)
 	s.policy.Spec.ConnectionPool = &v1alpha1.ConnectionPool{MaxConnections: &n}
 	pods := "pods whose number is not known, so for one alone"

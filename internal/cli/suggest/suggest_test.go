@@ -156,8 +156,8 @@ func TestDiffReadsWhatIsSuggested(t *testing.T) {
 	}
 }
 
-// Where calls take longer than is measured, no limit of their time is made of the figure.
-func TestNoTimeoutOfWhatIsNotMeasured(t *testing.T) {
+// Where calls take longer than is measured, no limit of their time, or of how many there are at once, is made of the figure.
+func TestNoLimitOfWhatIsNotMeasured(t *testing.T) {
 	var all policy.Latency
 	all[policy.LatencyBuckets-1] = 100 // minutes, perhaps
 	p99, _ := all.Quantile(0.99)
@@ -172,7 +172,7 @@ func TestNoTimeoutOfWhatIsNotMeasured(t *testing.T) {
 	if err := yaml.UnmarshalStrict([]byte(out), &p); err != nil {
 		t.Fatal(err)
 	}
-	if p.Spec.Timeouts != nil || !strings.Contains(out, "took longer than 50 s") {
+	if p.Spec.Timeouts != nil || p.Spec.ConnectionPool != nil || !strings.Contains(out, "took longer than 50 s") {
 		t.Errorf("suggested is\n%s", out)
 	}
 }

@@ -121,9 +121,9 @@ func (s *Space) capture(path string, o *Options) error {
 	return nil
 }
 
-// Listen listens at a port of the namespace's localhost.
-func (s *Space) Listen(port uint16) (*transport.Listener, error) {
-	l, err := s.ns.Listen(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port))
+// Listen listens at an address of the namespace, such as one of its localhost.
+func (s *Space) Listen(at netip.AddrPort) (*transport.Listener, error) {
+	l, err := s.ns.Listen(at)
 	if err != nil {
 		return nil, err
 	}

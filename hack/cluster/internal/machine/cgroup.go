@@ -28,17 +28,20 @@ func hierarchies() ([]hierarchy, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []hierarchy
-	for _, m := range mounts {
-		under := m.point == cgroupRoot || strings.HasPrefix(m.point, cgroupRoot+"/")
-		if under && (m.fsType == "cgroup" || m.fsType == "cgroup2") {
-			out = append(out, hierarchy{point: m.point, v2: m.fsType == "cgroup2", options: controllerOptions(m.options)})
-		}
-	}
+	out := hierarchiesOf(mounts)
 	if len(out) == 0 {
 		return nil, fmt.Errorf("no cgroup hierarchy is mounted at %s", cgroupRoot)
 	}
 	return out, nil
+}
+
+func hierarchiesOf(mounts []mount) (out []hierarchy) {
+	for _, m := range mounts {
+		if under(m.point, cgroupRoot) && (m.fsType == "cgroup" || m.fsType == "cgroup2") {
+			out = append(out, hierarchy{point: m.point, v2: m.fsType == "cgroup2", options: controllerOptions(m.options)})
+		}
+	}
+	return out
 }
 
 // controllerOptions keeps the options that name a version 1 hierarchy: its controllers or its name.

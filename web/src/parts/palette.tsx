@@ -60,6 +60,8 @@ export function Palette() {
           autocomplete="off"
           spellcheck={false}
           value={query}
+          // The key that opens the search may come as a letter when the field is there already. No name begins with it.
+          onBeforeInput={(e) => query === "" && e.data === "/" && e.preventDefault()}
           onInput={(e) => {
             setQuery(e.currentTarget.value);
             setAt(0);

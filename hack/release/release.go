@@ -24,7 +24,7 @@ type release struct {
 var users = map[string]string{"manager": "65532:65532", "agent": "0:0", "dashboard": "65532:65532"}
 
 func (r *release) make() error {
-	if err := r.checkStamp(); err != nil {
+	if err := r.checkTree(); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(r.out); err != nil {

@@ -136,28 +136,35 @@ func buildRemote(t *testing.T, resource, component string) []byte {
 	return built
 }
 
-// TestAReleaseIsMadeFromACommitThatNamesIt: where config/release names other images than are made, it is refused with what to do.
+// TestAReleaseIsMadeFromACommitThatNamesIt: where config/release names other images than are made, or not all is committed, it is refused with what to do.
 func TestAReleaseIsMadeFromACommitThatNamesIt(t *testing.T) {
 	r := &release{tree: t.TempDir(), version: "1.2.3", registry: "registry.example/fairlead"}
 	if err := os.CopyFS(filepath.Join(r.tree, "config/images"), os.DirFS(filepath.Join(tree, "config/images"))); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.checkStamp(); err == nil || !strings.Contains(err.Error(), "make release-images VERSION=1.2.3 REGISTRY=registry.example/fairlead") {
-		t.Errorf("a commit that names no release: %v", err)
+	commit := func() {
+		git(t, r.tree, "add", ".")
+		git(t, r.tree, "-c", "user.name=a", "-c", "user.email=a@b.example", "commit", "-q", "-m", "a")
 	}
-	for _, version := range []string{"1.2.3", "1.2.4-check"} {
-		if r.version == "1.2.3" {
-			if err := r.stamp(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if r.version = version; r.checkStamp() != nil {
-			t.Errorf("%s: %v", version, r.checkStamp())
+	refused := func(version, want string) {
+		t.Helper()
+		r.version = version
+		if err := r.checkTree(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", version, err, want)
 		}
 	}
-	if r.version = "1.2.4"; r.checkStamp() == nil {
-		t.Error("1.2.4 is made from the commit of 1.2.3")
+	git(t, r.tree, "init", "-q")
+	commit()
+	refused("1.2.3", "make release-images VERSION=1.2.3 REGISTRY=registry.example/fairlead")
+	refused("1.2.3-check", "")
+	r.version = "1.2.3"
+	if err := r.stamp(); err != nil {
+		t.Fatal(err)
 	}
+	refused("1.2.3", "not committed")
+	commit()
+	refused("1.2.3", "")
+	refused("1.2.4", "make release-images VERSION=1.2.4")
 }
 
 // TestTheImagesAreThoseOfOneRelease: what is committed is what make release-images writes for the version that it names.

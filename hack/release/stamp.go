@@ -7,6 +7,7 @@ import (
 	"log"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,20 +37,38 @@ func (r *release) stamp() error {
 	return os.WriteFile(filepath.Join(r.tree, imagesFile), r.images(), 0o644)
 }
 
-// checkStamp fails where config/release of the tree installs other images than the release makes. What is no release, by a version such as 0.0.1-check, is made all the
-// same.
-func (r *release) checkStamp() error {
-	has, err := os.ReadFile(filepath.Join(r.tree, imagesFile))
-	if err != nil || bytes.Equal(has, r.images()) {
+// checkTree fails where config/release of the tree installs other images than the release makes, or the tree has what is not committed. What is no release, by a version
+// such as 0.0.1-check, is made all the same.
+func (r *release) checkTree() error {
+	why, err := r.wrong()
+	if err != nil || why == "" {
 		return err
 	}
-	why := fmt.Sprintf("%s names other images than %s: run make release-images VERSION=%s REGISTRY=%s, commit it, tag that commit v%s, and make the release from it",
-		imagesFile, r.image("NAME")+":"+r.version, r.version, r.registry, r.version)
 	if strings.Contains(r.version, "-") {
 		log.Print(why)
 		return nil
 	}
 	return errors.New(why)
+}
+
+// wrong says what keeps a tree from being that of the release; empty: nothing.
+func (r *release) wrong() (string, error) {
+	has, err := os.ReadFile(filepath.Join(r.tree, imagesFile))
+	if err != nil {
+		return "", err
+	}
+	if !bytes.Equal(has, r.images()) {
+		return fmt.Sprintf("%s names other images than %s: run make release-images VERSION=%s REGISTRY=%s, commit it, tag that commit v%s, and make the release from it",
+			imagesFile, r.image("NAME")+":"+r.version, r.version, r.registry, r.version), nil
+	}
+	changed, err := exec.Command("git", "-C", r.tree, "status", "--porcelain").Output()
+	if err != nil {
+		return "", fmt.Errorf("git status of %s: %w", r.tree, err)
+	}
+	if len(changed) > 0 {
+		return fmt.Sprintf("%s has what is not committed, and nobody could make the same release again: commit it, or make the release from a clone\n%s", r.tree, changed), nil
+	}
+	return "", nil
 }
 
 // replaced are the images of manifests, with those of a release in their places.

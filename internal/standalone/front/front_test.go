@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
@@ -62,4 +63,47 @@ func TestItEndsThoughSomebodySaysNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A connection that was not handed over is not held until the proxy ends.
+func TestWhatHasEndedIsNotHeld(t *testing.T) {
+	made, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := made.Addr().String()
+	l, err := transport.NewListener(made.(*net.TCPListener))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served, freed, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		accept(l, func(c *connection) {
+			runtime.AddCleanup(c.File, func(freed chan struct{}) { close(freed) }, freed)
+			_ = c.Close()
+			close(served)
+		})
+		close(ended)
+	}()
+	c, err := net.Dial("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	<-served
+	limit := time.NewTimer(time.Minute)
+	defer limit.Stop()
+	for held := true; held; {
+		runtime.GC()
+		select {
+		case <-freed:
+			held = false
+		case <-limit.C:
+			t.Error("it is held")
+			held = false
+		default:
+		}
+	}
+	_ = l.Close()
+	<-ended
 }

@@ -16,7 +16,7 @@ import (
 const (
 	// lookAgain is how often agents are looked for that are to be read: they are replaced, pods come to other nodes, and an agent ends a tap after an hour.
 	lookAgain = 30 * time.Second
-	// lookSoon is how soon that is done when a stream has ended, and twice as long each time, up to lookAgain.
+	// lookSoon is how soon that is done when a stream has ended, and twice as long each time until another one ends, up to lookAgain.
 	lookSoon = time.Second
 )
 
@@ -46,9 +46,15 @@ func (f *Follow[T]) Run(ctx context.Context, a *Asker) error {
 		return err
 	}
 	r := &following[T]{Follow: f, asker: a, until: time.Now().Add(f.For), open: map[string]bool{}, unread: map[string]error{}, ended: make(chan struct{}, 1)}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	defer r.running.Wait()
 	r.looked(agents, err)
-	return r.run(ctx, r.begin(ctx, agents, f.Query))
+	if err := r.run(ctx, r.begin(ctx, agents, f.Query)); err != nil {
+		stop() // what was asked since is not waited for
+		return err
+	}
+	return nil
 }
 
 // following is a Follow that runs.

@@ -67,7 +67,12 @@ func follow(t *testing.T, c *asktest.Cluster, live client.Client) (*ask.Follow[s
 func TestAgentsAreFollowed(t *testing.T) {
 	c := asktest.New(t)
 	gone := make(chan struct{})
+	var asked atomic.Int32
 	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) > 1 {
+			http.Error(w, "it has ended", http.StatusServiceUnavailable) // a look that began before it went may still ask
+			return
+		}
 		says(w, "first")
 		<-gone
 	}))
@@ -217,17 +222,49 @@ func TestNobodyCanBeRead(t *testing.T) {
 	}
 }
 
-// It ends when the time is over, and asks for no more than what is left of it.
+// That is not held up by agents that were asked later and have not answered.
+func TestNobodyCouldBeReadAtFirst(t *testing.T) {
+	c := asktest.New(t)
+	later := make(chan struct{})
+	var live client.Client
+	var asked atomic.Int32
+	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			if err := live.Create(r.Context(), agentPod("agent-2", "node-2")); err != nil {
+				t.Error(err)
+			}
+		}
+		<-later
+		http.Error(w, "write a status", http.StatusBadRequest)
+	}))
+	c.Serve("agent-2", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(later)
+		<-r.Context().Done()
+	}))
+	var err error
+	if live, err = c.Env.Client(); err != nil {
+		t.Fatal(err)
+	}
+	f, a := follow(t, c, live)
+	a.GiveUpAfter(time.Hour)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := f.Run(ctx, a); err == nil || err.Error() != "pod agent-1: write a status" || ctx.Err() != nil {
+		t.Errorf("%v; %v", err, ctx.Err())
+	}
+}
+
+// It ends when the time is over, and not before.
 func TestATimeIsKept(t *testing.T) {
 	c := asktest.New(t)
-	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { says(w, "again") }))
+	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { says(w, "once") }))
 	live, err := c.Env.Client()
 	if err != nil {
 		t.Fatal(err)
 	}
 	f, a := follow(t, c, live)
-	f.Query.Set("for", "2s")
-	f.For, f.Every = 2*time.Second, 100*time.Millisecond
+	f.Query.Set("for", "1s")
+	f.For, f.Every = time.Second, 100*time.Millisecond
 	f.Each = func(sentence) {}
 	began := time.Now()
 	if err := f.Run(t.Context(), a); err != nil {
@@ -236,12 +273,40 @@ func TestATimeIsKept(t *testing.T) {
 	if took := time.Since(began); took < f.For {
 		t.Errorf("it has ended after %s", took)
 	}
-	if len(c.Asked) < 2 || !strings.HasSuffix(c.Asked[0], "?for=2s") {
+	if len(c.Asked) != 1 || !strings.HasSuffix(c.Asked[0], "?for=1s") { // less than a second is left then, and no agent takes that
+		t.Errorf("asked %q", c.Asked)
+	}
+}
+
+// Whoever is asked later is asked for what is left of the time.
+func TestNoMoreThanWhatIsLeftIsAskedFor(t *testing.T) {
+	c := asktest.New(t)
+	c.Add("fairlead-agent", "agent-1", "node-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { says(w, "again") }))
+	live, err := c.Env.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	f, a := follow(t, c, live)
+	f.Query.Set("for", "1h")
+	f.For = time.Hour
+	heard := 0
+	f.Each = func(sentence) {
+		if heard++; heard == 2 {
+			cancel()
+		}
+	}
+	if err := f.Run(ctx, a); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Asked) < 2 || !strings.HasSuffix(c.Asked[0], "?for=1h") {
 		t.Fatalf("asked %q", c.Asked)
 	}
 	for _, q := range c.Asked[1:] {
-		if !strings.HasSuffix(q, "?for=1s") {
-			t.Errorf("asked %q", q)
+		_, left, _ := strings.Cut(q, "?for=")
+		if d, err := time.ParseDuration(left); err != nil || d <= 0 || d >= f.For {
+			t.Errorf("asked %q: %v", q, err)
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
@@ -33,13 +32,12 @@ func backoff() wait.Backoff {
 }
 
 // Until calls read until it succeeds, ctx ends, or it fails by what does not pass (Lasting), whose error it returns.
-func (a *Again) Until(ctx context.Context, read func() error) error {
-	err := read()
-	if err == nil || ctx.Err() != nil || Lasting(err) {
+func (a *Again) Until(ctx context.Context, read func() error) (err error) {
+	if err = read(); err == nil || ctx.Err() != nil || Lasting(err) {
 		return err
 	}
 	a.begin(err)
-	defer a.end(ctx)
+	defer func() { a.end(err) }()
 	for pause := backoff(); ; {
 		select {
 		case <-ctx.Done():
@@ -60,10 +58,10 @@ func (a *Again) begin(why error) {
 	}
 }
 
-func (a *Again) end(ctx context.Context) {
+func (a *Again) end(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.failing--; a.failing == 0 && ctx.Err() == nil {
+	if a.failing--; a.failing == 0 && err == nil {
 		fmt.Fprintln(a.says, "Read again.")
 	}
 }
@@ -76,5 +74,5 @@ func Lasting(err error) bool {
 		return of.Lasting()
 	}
 	return forbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) || apierrors.IsMethodNotSupported(err) ||
-		apierrors.IsNotAcceptable(err) || apierrors.IsUnsupportedMediaType(err) || meta.IsNoMatchError(err)
+		apierrors.IsNotAcceptable(err) || apierrors.IsUnsupportedMediaType(err)
 }

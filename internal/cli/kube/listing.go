@@ -22,7 +22,7 @@ type Listing struct {
 	Output        string
 	NoHeaders     bool
 	Watch         bool
-	// Past: rows are what has happened. That one is not listed any more is no event, since it only was too long ago.
+	// Past: rows are what has happened. That one is not listed any more, or not as before, is no event, since it only was too long ago, or what came before it was.
 	Past bool
 	// Every is how often to look with Watch where it is not enough to do so when policies change; 0: it is.
 	Every time.Duration

@@ -71,6 +71,7 @@ func (l *look) found() *Found {
 
 // With --watch rows are printed with what has become of them: as kubectl does with --output-watch-events.
 func TestWatchedRowsHaveEvents(t *testing.T) {
+	const both = "[\n  [\n    \"a\",\n    \"open\"\n  ],\n  [\n    \"b\",\n    \"open\"\n  ]\n]\n"
 	for name, tc := range map[string]struct {
 		l         Listing
 		looks     []look
@@ -104,13 +105,21 @@ DELETED   c     open
 			looks: []look{{rows: [][2]string{{"a", "open"}}}, {rows: [][2]string{{"a", "open"}}}, {rows: [][2]string{}}},
 			out:   "[\n  [\n    \"a\",\n    \"open\"\n  ]\n]\n[]\n",
 		},
+		"values without what may be there": {
+			l: Listing{Output: "json"},
+			looks: []look{
+				{rows: [][2]string{{"a", "open"}, {"b", "open"}}}, {rows: [][2]string{{"b", "open"}}, maybe: "a"}, {rows: [][2]string{{"b", "open"}}, maybe: "a"},
+				{rows: [][2]string{{"a", "open"}, {"b", "open"}}},
+			},
+			out: both + "[\n  [\n    \"b\",\n    \"open\"\n  ]\n]\n" + both,
+		},
 		"text alone": {
 			looks: []look{{text: "1 ready\n"}, {text: "1 ready\n"}, {text: "2 ready\n"}},
 			out:   "1 ready\n2 ready\n", says: "There is none.\n",
 		},
 		"what has happened": {
 			l:     Listing{Past: true, NoHeaders: true},
-			looks: []look{{rows: [][2]string{{"a", "open"}}}, {rows: [][2]string{{"b", "closed"}, {"a", "open"}}}, {rows: [][2]string{{"b", "closed"}}}},
+			looks: []look{{rows: [][2]string{{"a", "open"}}}, {rows: [][2]string{{"b", "closed"}, {"a", "open"}}}, {rows: [][2]string{{"b", "-"}}}},
 			out:   "a     open\nb     closed\n",
 		},
 		"what may be there is not gone": {
@@ -138,7 +147,7 @@ DELETED   c     open
 func TestAFailedLookIsMadeAgain(t *testing.T) {
 	one := look{rows: [][2]string{{"a", "open"}}}
 	away, refused := look{err: errAway}, look{err: fmt.Errorf("list: %w", forbiddenPolicies())}
-	out, says, err := watchLooks(t, Listing{NoHeaders: true}, one, away, away, away, look{}, away, one, refused)
+	out, says, err := watchLooks(t, Listing{NoHeaders: true}, one, away, away, away, look{}, away, one, away, refused)
 	if !apierrors.IsForbidden(err) {
 		t.Errorf("ended with %v", err)
 	}
@@ -146,7 +155,7 @@ func TestAFailedLookIsMadeAgain(t *testing.T) {
 		t.Errorf("printed\n%s", out)
 	}
 	once := "Not read, and read again until that succeeds: connection refused\nRead again.\n"
-	if says != once+once {
+	if says != once+once+"Not read, and read again until that succeeds: connection refused\n" {
 		t.Errorf("says %q", says)
 	}
 	if _, _, err := watchLooks(t, Listing{}, away); !errors.Is(err, errAway) {

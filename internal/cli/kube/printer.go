@@ -36,15 +36,18 @@ func (p *printer) unread(all, before []string) {
 	}
 }
 
-// changes prints what is not as it was before, if anything is. What could not be read now counts as it was.
+// changes prints what is not as it was before, if anything is. Rows that could not be read now count as they were. A value is without them, and so is printed when
+// they go and when they come again.
 func (p *printer) changes(now, before *Found) error {
-	now.keep(before)
+	if p.format != output.JSON && p.format != output.YAML {
+		now.keep(before)
+	}
 	p.unread(now.Unread, before.Unread)
 	shown := *now
 	shown.None = ""
 	shown.Rows = now.Events(before.Rows)
 	if p.Past {
-		shown.Rows = slices.DeleteFunc(shown.Rows, func(r output.Row) bool { return r.Event == output.Deleted })
+		shown.Rows = slices.DeleteFunc(shown.Rows, func(r output.Row) bool { return r.Event != output.Added })
 		for i := range shown.Rows {
 			shown.Rows[i].Event = ""
 		}

@@ -65,6 +65,8 @@ func TestScripts(t *testing.T) {
 		"one":                        {[]string{`echo "NAME" NAMES`}, false, "$ echo \"it's\" NAMES\nit's NAMES\n"},
 		"the first fails":            {[]string{"false", "echo b"}, true, "$ false\nexit status 1\n"},
 		"a pipe":                     {[]string{"echo a | grep a", "echo a | grep b", "echo b"}, false, "$ echo a | grep a\na\n$ echo a | grep b\n$ echo b\nb\n"},
+		"the middle of a pipe":       {[]string{"echo a | grep b | sort | uniq -c", "echo b"}, false, "$ echo a | grep b | sort | uniq -c\n$ echo b\nb\n"},
+		"grep in the middle":         {[]string{"echo a | grep -E '(' | sort", "echo b"}, true, "exit status 2 in a pipe\n"},
 		"the beginning of a pipe":    {[]string{"false | grep b", "echo b"}, true, "$ false | grep b\nexit status 1 in a pipe\n"},
 		"grep itself":                {[]string{"echo a | grep -E '('", "echo b"}, true, "exit status 2\n"},
 		"variables":                  {[]string{"x=$(echo a)", "echo $x # said"}, false, "$ x=$(echo a)\n$ echo $x # said\na\n"},

@@ -9,9 +9,14 @@ import (
 )
 
 // prologue defines ended, which ends the shell unless a pipe has ended well: its first argument is a status that its last command may end with besides 0. What goes
-// on in the background ends with the shell.
+// on in the background ends with the shell. A grep that finds nothing has ended well, wherever it stands in a pipe.
 const prologue = `set +e
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+grep() {
+  local status=0
+  command grep "$@" || status=$?
+  [ "$status" = 1 ] || return "$status"
+}
 ended() {
   local allowed=$1 status
   shift
@@ -22,8 +27,8 @@ ended() {
 }
 `
 
-// statuses are those that a command may end with besides 0: of grep if it finds nothing, of diff if something would be altered, of doctor if it finds a problem.
-var statuses = regexp.MustCompile(`\| grep |^kubectl fairlead (diff|doctor)\b`)
+// statuses are of commands that may end with 1: diff if something would be altered, doctor if it finds a problem.
+var statuses = regexp.MustCompile(`^kubectl fairlead (diff|doctor)\b`)
 
 // endless are commands that go on until somebody ends them.
 var endless = regexp.MustCompile(`^kubectl fairlead (tap\b|.* --watch\b)`)

@@ -121,13 +121,16 @@ func (c *Call) resolve(services []corev1.Service, namespace, domain string) erro
 	return nil
 }
 
-// host is the host that the request is for, as far as an agent can see it: in TLS that the pod itself speaks no Host field can be seen.
+// host is the host that the call is for before its requests can be seen: in TLS that the pod itself speaks no Host field can be.
 func (c *Call) host() string {
 	if c.TLS {
 		return c.Host
 	}
-	return cmp.Or(c.Named, c.Host)
+	return c.requested()
 }
+
+// requested is the host that the request is for.
+func (c *Call) requested() string { return cmp.Or(c.Named, c.Host) }
 
 // name has the request name a host in its Host field.
 func (c *Call) name(field string) {

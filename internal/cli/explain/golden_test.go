@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"fairlead.dev/fairlead/internal/cli/clitest"
+	"fairlead.dev/fairlead/internal/policy"
 )
 
 const shop = "../testdata/shop.yaml"
@@ -64,5 +65,24 @@ spec: {namespaceSelector: {matchLabels: {team: shop}}, to: [{any: {}}], defaults
 		if !strings.Contains(out.String(), want) || strings.Contains(out.String(), "no Namespace") == (text != files) {
 			t.Errorf("it says\n%s", out)
 		}
+	}
+}
+
+// Where TLS is intercepted the destination is that of the connection, whose client names a host before it speaks HTTP, and rules go by the request's own host.
+func TestTheHostInInterceptedTLS(t *testing.T) {
+	c, err := parseDestination("https://api.example/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.name("tenant.example")
+	to := policy.Target{Kind: policy.TargetHost, Host: "api.example", Ports: []uint16{443}, TLS: policy.TLS{Mode: policy.TLSIntercept}}
+	if fit, why := fits(&to, &c, nil); fit != yes {
+		t.Errorf("the destination: %s", why)
+	}
+	if why := misses(&policy.RequestMatch{Host: "tenant.example"}, &c); why != "" {
+		t.Errorf("a rule for the request's host: %s", why)
+	}
+	if misses(&policy.RequestMatch{Host: "api.example"}, &c) == "" {
+		t.Error("a rule for the connection's host fits")
 	}
 }

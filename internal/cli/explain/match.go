@@ -20,6 +20,7 @@ func misfit(r *policy.Rule, c *Call) string {
 	return why
 }
 
+// misses returns why a request that can be seen, which one in TLS is where it is intercepted, does not fit, or "" if it does.
 func misses(m *policy.RequestMatch, c *Call) string {
 	if len(m.Methods) > 0 && !slices.Contains(m.Methods, c.Method) {
 		return fmt.Sprintf("the method is %s, not %s", c.Method, strings.Join(m.Methods, " or "))
@@ -27,7 +28,7 @@ func misses(m *policy.RequestMatch, c *Call) string {
 	if why := missesPath(m, c); why != "" {
 		return why
 	}
-	if host := c.host(); m.Host != "" && (host == "" || !hostFits(m.Host, host)) {
+	if host := c.requested(); m.Host != "" && (host == "" || !hostFits(m.Host, host)) {
 		return fmt.Sprintf("the host is %s, not %s", host, m.Host)
 	}
 	for i := range m.Headers {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
@@ -99,9 +100,13 @@ var served = []struct {
 	{"networking.istio.io", "VirtualService", []string{"v1", "v1beta1", "v1alpha3"}},
 	{"networking.istio.io", "DestinationRule", []string{"v1", "v1beta1", "v1alpha3"}},
 	{"", "Service", []string{"v1"}},
+	// unread
+	{"linkerd.io", "ServiceProfile", []string{"v1alpha2"}},
+	{"networking.istio.io", "EnvoyFilter", []string{"v1alpha3"}},
+	{"gateway.networking.x-k8s.io", "XBackendTrafficPolicy", []string{"v1alpha1"}},
 }
 
-// readCluster lists the objects of the kinds that a cluster has.
+// readCluster lists the objects of the kinds that a cluster has. Those that are not read may be forbidden: no policy is made of them.
 func readCluster(ctx context.Context, c client.Reader, namespace string) ([]*unstructured.Unstructured, error) {
 	var out []*unstructured.Unstructured
 	for _, k := range served {
@@ -111,6 +116,9 @@ func readCluster(ctx context.Context, c client.Reader, namespace string) ([]*uns
 			err := c.List(ctx, list, client.InNamespace(namespace))
 			if meta.IsNoMatchError(err) {
 				continue
+			}
+			if apierrors.IsForbidden(err) && unread[k.group+"/"+k.kind] != "" {
+				break
 			}
 			if err != nil {
 				return nil, kube.Explain(err, "list "+k.kind+"s")

@@ -55,10 +55,10 @@ var unread = map[string]string{
 	"gateway.networking.x-k8s.io/XBackendTrafficPolicy": "XBackendTrafficPolicies are not read: write retry.budget for its retryConstraint",
 }
 
-// Known reports whether objects of a kind can be read.
+// Known reports whether objects of a kind are read, or listed as not read.
 func Known(group, kind string) bool {
 	_, known := readers[group+"/"+kind]
-	return known
+	return known || unread[group+"/"+kind] != ""
 }
 
 // Import makes policies of objects; those of other kinds are left aside.

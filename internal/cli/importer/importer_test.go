@@ -1,9 +1,12 @@
 package importer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,8 +15,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	runtimeschema "k8s.io/apimachinery/pkg/runtime/schema"
 	kubeyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/cli/clitest"
@@ -81,6 +88,40 @@ func TestKindsThatAreNotRead(t *testing.T) {
 	}, Options{})
 	if len(got.Lost) != 2 || got.Lost[0].Object != "EnvoyFilter b/more" || got.Lost[1].Object != "ServiceProfile b/a.b.svc.cluster.local" {
 		t.Errorf("lost are %+v", got.Lost)
+	}
+}
+
+// Where only such objects are, in files or a cluster, the reasons are printed. Who may not list them in a cluster imports what is read.
+func TestOnlyKindsThatAreNotRead(t *testing.T) {
+	const profile = "apiVersion: linkerd.io/v1alpha2\nkind: ServiceProfile\nmetadata: {name: a.shop.svc.cluster.local, namespace: shop}\nspec: {routes: [{name: GET, isRetryable: true}]}\n"
+	path := filepath.Join(t.TempDir(), "profile.yaml")
+	if err := os.WriteFile(path, []byte(profile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"-f", path}, {"-n", "shop"}} {
+		env, out, errOut := clitest.Env(t, path)
+		if err := clitest.Run(t, env, New(env), args...); err != nil {
+			t.Fatal(err)
+		}
+		if out.Len() > 0 || !strings.Contains(errOut.String(), "ServiceProfile shop/a.shop.svc.cluster.local: ServiceProfiles are not read") {
+			t.Errorf("%v: printed %s, said %s", args, out, errOut)
+		}
+	}
+	for kind, fails := range map[string]bool{"ServiceProfileList": false, "VirtualServiceList": true} {
+		env, _, _ := clitest.Env(t, path)
+		c, err := env.Client()
+		if err != nil {
+			t.Fatal(err)
+		}
+		refusing := interceptor.NewClient(c, interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
+			if list.GetObjectKind().GroupVersionKind().Kind == kind {
+				return apierrors.NewForbidden(runtimeschema.GroupResource{Resource: kind}, "", errors.New("no right"))
+			}
+			return c.List(ctx, list, o...)
+		}})
+		if _, err := readCluster(t.Context(), refusing, "shop"); (err != nil) != fails {
+			t.Errorf("without the right to %s: %v", kind, err)
+		}
 	}
 }
 

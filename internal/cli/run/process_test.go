@@ -119,7 +119,15 @@ func TestPoliciesOfAPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	var writing sync.WaitGroup
-	defer writing.Wait()
+	defer func() {
+		reader, err := os.OpenFile(pipe, os.O_RDWR, 0) // lets the writer open it where fairlead has ended first
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		writing.Wait()
+		_ = reader.Close()
+	}()
 	writing.Go(func() {
 		if err := os.WriteFile(pipe, text, 0o600); err != nil {
 			t.Error(err)

@@ -14,6 +14,7 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/changes"
 	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/index/indextest"
 	"fairlead.dev/fairlead/internal/controller/status"
 	"fairlead.dev/fairlead/internal/liveapi"
 	"fairlead.dev/fairlead/internal/policy"
@@ -225,6 +226,33 @@ func TestAnOpenBreakerThatIsRemovedIsGone(t *testing.T) {
 		if diff := cmp.Diff(tc.want, got); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+	}
+}
+
+// A policy that lands while others are compiled moves pods to a profile that is published next: an open breaker is neither gone nor opens again meanwhile.
+func TestABreakerStaysOpenWhileAProfileIsNotCompiledYet(t *testing.T) {
+	h := newStatusHarness(t, 1, onePolicy)
+	h.changes = changes.New()
+	h.runUntilWritten("shop/p0")
+	h.traffic("shop/p0", 1, 1)
+	h.run("shop/p0")
+	jobs := h.index.Take()
+	h.index.SetPolicy("other", indextest.RetryPolicy(t, "shop", "other", 1, `{podSelector: {matchLabels: {app: p0}}, to: [{cidr: {block: 192.0.2.0/24}}]}`))
+	h.index.Publish(jobs)
+	h.index.Published(2)
+	if v, _ := h.index.View(policy.ParseID("shop/p0")); v.Unpublished || len(v.Reports) > 0 {
+		t.Fatalf("the profile is compiled: %+v", v)
+	}
+	h.run("shop/p0")
+	indextest.Publish(h.index, indextest.NewPublished())
+	h.index.Published(3)
+	h.run("shop/p0")
+	var got []string
+	for _, c := range h.changes.Since(begin, 100, func(*liveapi.Change) bool { return true }) {
+		got = append(got, c.Kind+" "+c.Target)
+	}
+	if diff := cmp.Diff([]string{"BreakerOpened any"}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

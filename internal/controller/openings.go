@@ -8,6 +8,7 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/changes"
 	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/controller/status"
 	"fairlead.dev/fairlead/internal/liveapi"
 	"fairlead.dev/fairlead/internal/policy"
@@ -28,17 +29,20 @@ type opening struct {
 }
 
 // observe notes what has changed. What the status said when the policy was seen first is no change.
-func (w *openings) observe(log *changes.Log, at time.Time, id policy.ID, base *v1alpha1.PolicyStatus, reports *status.Reports) {
+func (w *openings) observe(log *changes.Log, at time.Time, v *index.View, base *v1alpha1.PolicyStatus, reports *status.Reports) {
 	f := &reports.Figures
 	if !w.seeded {
 		w.seeded, w.of = true, map[string]opening{}
 		w.inherited = base.Traffic != nil && base.Traffic.BreakersOpen+base.Traffic.BreakersHalfOpen > 0
 	}
+	if v.Incomplete {
+		return // what is reported under a profile that is not compiled yet is not there, and is not gone
+	}
 	all := map[string]distribute.Breakers{} // calls to one destination may be counted under several of the policies that are merged
 	for i := range f.Targets {
 		all[f.Targets[i].Target] = all[f.Targets[i].Target].Plus(f.Targets[i].Breakers)
 	}
-	w.forget(log, at, id, all)
+	w.forget(log, at, v.ID, all)
 	if f.AsOf.IsZero() {
 		return // agents have not come back yet
 	}
@@ -49,7 +53,7 @@ func (w *openings) observe(log *changes.Log, at time.Time, id policy.ID, base *v
 			continue // whether it has closed is not known yet
 		}
 		w.of[target] = now
-		change := liveapi.Change{At: at, Policy: id.String(), Target: target}
+		change := liveapi.Change{At: at, Policy: v.ID.String(), Target: target}
 		switch {
 		case w.inherited && reports.KnownFor < inheritedGrace:
 			continue

@@ -49,8 +49,10 @@ type View struct {
 	Forced compile.Forced
 	// Faults is what the policy that is in force injects, as of when it was read.
 	Faults compile.ActiveFaults
-	// Reports are where agents report the traffic of the calls that the policy has a part in.
-	Reports map[ReportKey]struct{}
+	// Reports are where agents report the traffic of the calls that the policy has a part in. Incomplete says that some are missing, since a profile that
+	// the policy is part of is not compiled yet.
+	Reports    map[ReportKey]struct{}
+	Incomplete bool
 }
 
 // Destination is an entry of to.
@@ -163,7 +165,7 @@ type derived struct {
 	profiles                []string
 	overriddenBy, overrides []v1alpha1.PolicyReference
 	reports                 map[ReportKey]struct{}
-	breaker                 bool
+	incomplete, breaker     bool
 }
 
 // forgetDerived forgets what follows for the policies of the profile.
@@ -177,11 +179,11 @@ func (pr *profile) forgetDerived() {
 func (x *Index) addProfiles(r *policyEntry, v *View) {
 	if r.derived == nil {
 		x.derive(r, v)
-		r.derived = &derived{v.Profiles, v.OverriddenBy, v.Overrides, v.Reports, v.HasBreaker}
+		r.derived = &derived{v.Profiles, v.OverriddenBy, v.Overrides, v.Reports, v.Incomplete, v.HasBreaker}
 		return
 	}
 	d := r.derived
-	v.Profiles, v.OverriddenBy, v.Overrides, v.Reports, v.HasBreaker = d.profiles, d.overriddenBy, d.overrides, d.reports, d.breaker
+	v.Profiles, v.OverriddenBy, v.Overrides, v.Reports, v.Incomplete, v.HasBreaker = d.profiles, d.overriddenBy, d.overrides, d.reports, d.incomplete, d.breaker
 }
 
 func (x *Index) derive(r *policyEntry, v *View) {
@@ -189,6 +191,7 @@ func (x *Index) derive(r *policyEntry, v *View) {
 	for pr := range r.profiles {
 		v.Profiles = append(v.Profiles, pr.name)
 		if !pr.usable {
+			v.Incomplete = true
 			continue
 		}
 		acts := pr.member(r).version().Enforced()

@@ -26,6 +26,7 @@ type openings struct {
 type opening struct {
 	open     int // half-open ones too
 	closings uint64
+	set      bool // policies set breakers for the destination, or did while these were open
 }
 
 // observe notes what has changed. What the status said when the policy was seen first is no change.
@@ -48,7 +49,9 @@ func (w *openings) observe(log *changes.Log, at time.Time, v *index.View, base *
 	}
 	for _, target := range slices.Sorted(maps.Keys(all)) {
 		b := all[target]
-		was, now := w.of[target], opening{b.Open + b.HalfOpen, b.Closings}
+		was, now := w.of[target], opening{open: b.Open + b.HalfOpen, closings: b.Closings}
+		_, set := v.Breakers[target]
+		now.set = set || was.open > 0 && was.set
 		if now.open == 0 && b.Lost > 0 {
 			continue // whether it has closed is not known yet
 		}
@@ -59,7 +62,7 @@ func (w *openings) observe(log *changes.Log, at time.Time, v *index.View, base *
 			continue
 		case was.open == 0 && now.open > 0:
 			change.Kind, change.Note = eventBreakerOpened, "A circuit breaker opened for "+target+"."
-		case was.open > 0 && now.open == 0 && now.closings > was.closings:
+		case was.open > 0 && now.open == 0 && now.closings > was.closings && now.set == set:
 			change.Kind, change.Note = eventBreakerClosed, "All circuit breakers for "+target+" are closed again."
 		case was.open > 0 && now.open == 0:
 			change = gone(change)

@@ -206,10 +206,13 @@ func (flowMetrics) Describe(to chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. Flows are not added up: one that ends would take its calls from what others have, and a counter that falls is
 // one that began anew, all of whose calls count once more.
 func (m *flowMetrics) Collect(to chan<- prometheus.Metric) {
-	m.of.Totals(func(f policy.Flow) {
+	var flows []policy.Flow // the inventory takes no reports while it calls, and who takes metrics may be slow
+	m.of.Totals(func(f policy.Flow) { flows = append(flows, f) })
+	for i := range flows {
+		f := &flows[i]
 		labels := []string{f.Caller.Namespace, f.Caller.Workload, f.Destination, f.Protocol.String(), f.Policy.String(), f.Target}
 		to <- prometheus.MustNewConstMetric(flowCalls, prometheus.CounterValue, float64(f.Counts.Calls), labels...)
 		to <- prometheus.MustNewConstMetric(flowFailed, prometheus.CounterValue, float64(f.Counts.Calls-f.Counts.Successes), labels...)
 		to <- prometheus.MustNewConstMetric(flowAgain, prometheus.CounterValue, float64(f.Counts.Retries), labels...)
-	})
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/changes"
 	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/index/indextest"
 	"fairlead.dev/fairlead/internal/controller/status"
 	"fairlead.dev/fairlead/internal/liveapi"
 	"fairlead.dev/fairlead/internal/policy"
@@ -225,6 +226,75 @@ func TestAnOpenBreakerThatIsRemovedIsGone(t *testing.T) {
 		if diff := cmp.Diff(tc.want, got); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+	}
+}
+
+// A breaker that is open when an edit removes it alone ends there, though agents report the destination as one without open breakers, as when it closes.
+func TestAnOpenBreakerThatAnEditRemovesIsGone(t *testing.T) {
+	const with, without = `{podSelector: {matchLabels: {app: p0}}, to: [{any: {}}], circuitBreaker: {consecutiveFailures: 5}}`, `{podSelector: {matchLabels: {app: p0}}, to: [{any: {}}]}`
+	const inARule = `{podSelector: {matchLabels: {app: p0}}, to: [{any: {}}], rules: [{name: r, match: [{methods: [GET]}], circuitBreaker: {consecutiveFailures: 5}}]}`
+	for name, tc := range map[string]struct{ before, after, want string }{
+		"removed":               {with, without, "BreakerGone any"},
+		"switched off":          {with, `{podSelector: {matchLabels: {app: p0}}, to: [{any: {}}], circuitBreaker: {mode: Disabled, consecutiveFailures: 5}}`, "BreakerGone any"},
+		"a dry run":             {with, `{mode: DryRun, podSelector: {matchLabels: {app: p0}}, to: [{any: {}}], circuitBreaker: {consecutiveFailures: 5}}`, "BreakerGone any"},
+		"removed from a rule":   {inARule, without, "BreakerGone any"},
+		"another one":           {with, `{podSelector: {matchLabels: {app: p0}}, to: [{any: {}}], circuitBreaker: {consecutiveFailures: 9}}`, "BreakerClosed any"},
+		"for a rule alone":      {with, inARule, "BreakerClosed any"},
+		"there was none at all": {without, without, "BreakerClosed any"}, // an annotation had kept it open
+	} {
+		h := newStatusHarness(t, 0, "")
+		h.changes = changes.New()
+		p := &v1alpha1.RetryPolicy{}
+		p.Namespace, p.Name, p.UID, p.ResourceVersion = "shop", "p0", "p0", "1"
+		h.server.objects["shop/p0"], h.server.cached["shop/p0"] = p, p.DeepCopy()
+		edit := func(generation int64, spec string) {
+			h.index.SetPolicy("p0", indextest.RetryPolicy(t, "shop", "p0", generation, spec))
+			h.index.SetPod(indextest.RunningPod("shop", "p0", "node-1", "p0"))
+			indextest.Publish(h.index, indextest.NewPublished())
+			h.index.Published(uint64(generation))
+			h.run("shop/p0")
+		}
+		edit(1, tc.before)
+		h.traffic("shop/p0", 1, 1)
+		h.run("shop/p0")
+		edit(2, tc.after) // agents report the same for a while
+		h.traffic("shop/p0", 1, 0)
+		h.run("shop/p0")
+		h.run("shop/p0")
+		var got []string
+		for _, c := range slices.Backward(h.changes.Since(begin, 100, func(*liveapi.Change) bool { return true })) {
+			got = append(got, c.Kind+" "+c.Target)
+		}
+		if diff := cmp.Diff([]string{"BreakerOpened any", tc.want}, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// A policy that lands while others are compiled moves pods to a profile that is published next: an open breaker is neither gone nor opens again meanwhile.
+func TestABreakerStaysOpenWhileAProfileIsNotCompiledYet(t *testing.T) {
+	h := newStatusHarness(t, 1, onePolicy)
+	h.changes = changes.New()
+	h.runUntilWritten("shop/p0")
+	h.traffic("shop/p0", 1, 1)
+	h.run("shop/p0")
+	jobs := h.index.Take()
+	h.index.SetPolicy("other", indextest.RetryPolicy(t, "shop", "other", 1, `{podSelector: {matchLabels: {app: p0}}, to: [{cidr: {block: 192.0.2.0/24}}]}`))
+	h.index.Publish(jobs)
+	h.index.Published(2)
+	if v, _ := h.index.View(policy.ParseID("shop/p0")); v.Unpublished || len(v.Reports) > 0 {
+		t.Fatalf("the profile is compiled: %+v", v)
+	}
+	h.run("shop/p0")
+	indextest.Publish(h.index, indextest.NewPublished())
+	h.index.Published(3)
+	h.run("shop/p0")
+	var got []string
+	for _, c := range h.changes.Since(begin, 100, func(*liveapi.Change) bool { return true }) {
+		got = append(got, c.Kind+" "+c.Target)
+	}
+	if diff := cmp.Diff([]string{"BreakerOpened any"}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

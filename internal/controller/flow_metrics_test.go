@@ -56,6 +56,26 @@ func TestNoCounterFallsWhileItIsShown(t *testing.T) {
 	}
 }
 
+// Who takes metrics slowly keeps no agent's report waiting.
+func TestFlowsAreAddedWhileMetricsAreTaken(t *testing.T) {
+	s := inventory.New(0, time.Now())
+	s.Add(time.Now(), []policy.Flow{flowTo("any", 10)})
+	to := make(chan prometheus.Metric)
+	go func() {
+		defer close(to)
+		(&flowMetrics{s}).Collect(to)
+	}()
+	<-to
+	s.Add(time.Now(), []policy.Flow{flowTo("any", 10)})
+	rest := 0
+	for range to {
+		rest++
+	}
+	if rest != 2 {
+		t.Errorf("%d more metrics of one flow, want 2", rest)
+	}
+}
+
 func flowTo(target string, calls uint64) policy.Flow {
 	return policy.Flow{
 		Caller: policy.Caller{Namespace: "shop", Workload: "cart"}, Policy: policy.ID{Namespace: "shop", Name: "p"}, Target: target,

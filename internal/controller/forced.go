@@ -79,7 +79,8 @@ func (r *objectReconciler) untilNextExpiry() time.Duration {
 	return max(time.Until(next), time.Millisecond)
 }
 
-// changedPolicy passes changes of what a policy says: its spec, and the annotation about its circuit breakers.
+// changedPolicy passes changes of what a policy says: its spec, and the annotation about its circuit breakers. It passes those of when who has written the
+// spec last has written, too: that may have been labels alone, and must not be taken for the next edit.
 func changedPolicy[T client.Object]() predicate.TypedPredicate[T] {
 	spec := predicate.TypedGenerationChangedPredicate[T]{}
 	return predicate.TypedFuncs[T]{
@@ -87,7 +88,7 @@ func changedPolicy[T client.Object]() predicate.TypedPredicate[T] {
 			const name = v1alpha1.AnnotationCircuitBreaker
 			was, had := e.ObjectOld.GetAnnotations()[name]
 			is, has := e.ObjectNew.GetAnnotations()[name]
-			return spec.Update(e) || was != is || had != has
+			return spec.Update(e) || was != is || had != has || editOf(e.ObjectOld) != editOf(e.ObjectNew)
 		},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
@@ -92,5 +93,30 @@ func TestAPolicyIsReadWhenItsAnnotationChanges(t *testing.T) {
 	}
 	if read(with("open"), with("open")) || read(nil, map[string]string{"other": "x"}) {
 		t.Error("something else is read")
+	}
+}
+
+// One that has something of the spec may edit labels alone, which moves the time of its entry in managedFields: that is read, or an edit that comes later
+// would be put down to it. Others' times are of no account.
+func TestAPolicyIsReadWhenTheTimeOfItsLastEditMoves(t *testing.T) {
+	ofStatus := func(second int) metav1.ManagedFieldsEntry {
+		f := managed("fairlead", second, ofSpec)
+		f.Subresource = "status"
+		return f
+	}
+	for name, tc := range map[string]struct {
+		was, is metav1.ManagedFieldsEntry
+		want    bool
+	}{
+		"nothing":      {managed("argocd", 1, ofSpec), managed("argocd", 1, ofSpec), false},
+		"its time":     {managed("argocd", 1, ofSpec), managed("argocd", 2, ofSpec), true},
+		"labels alone": {managed("labels", 1, ofNames), managed("labels", 2, ofNames), false},
+		"the status":   {ofStatus(1), ofStatus(2), false},
+	} {
+		e := event.TypedUpdateEvent[*v1alpha1.RetryPolicy]{ObjectOld: &v1alpha1.RetryPolicy{}, ObjectNew: &v1alpha1.RetryPolicy{}}
+		e.ObjectOld.ManagedFields, e.ObjectNew.ManagedFields = []metav1.ManagedFieldsEntry{tc.was}, []metav1.ManagedFieldsEntry{tc.is}
+		if got := changedPolicy[*v1alpha1.RetryPolicy]().Update(e); got != tc.want {
+			t.Errorf("%s: read %t", name, got)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fairlead.dev/fairlead/api/v1alpha1"
@@ -54,8 +55,8 @@ func indexHeadless(obj client.Object) []string {
 	return all
 }
 
-// ServiceAt returns the Service that has a cluster IP, or else the headless one that a pod with the address is of, the first by name, as namespace/name:port; empty:
-// there is none.
+// ServiceAt returns the Service that has a cluster IP, or else the headless one that a pod with the address is of and that has the port, the first by name, as
+// namespace/name:port; empty: there is none.
 func (c *clusterLookup) ServiceAt(a netip.AddrPort) string {
 	at := client.MatchingFields{addressIndex: a.Addr().String()}
 	var services corev1.ServiceList
@@ -69,7 +70,9 @@ func (c *clusterLookup) ServiceAt(a netip.AddrPort) string {
 		names = []string{services.Items[0].Namespace + "/" + services.Items[0].Name}
 	}
 	for i := range headless.Items {
-		names = append(names, headless.Items[i].Namespace+"/"+headless.Items[i].Labels[discoveryv1.LabelServiceName])
+		if s := &headless.Items[i]; hasPort(s, a.Port()) {
+			names = append(names, s.Namespace+"/"+s.Labels[discoveryv1.LabelServiceName])
+		}
 	}
 	switch {
 	case len(names) == 0:
@@ -78,6 +81,13 @@ func (c *clusterLookup) ServiceAt(a netip.AddrPort) string {
 		slices.Sort(names)
 	}
 	return names[0] + ":" + strconv.Itoa(int(a.Port()))
+}
+
+// hasPort reports whether the endpoints of a slice have a port: the address of a pod on its node's network has those of all that the node runs.
+func hasPort(s *discoveryv1.EndpointSlice, port uint16) bool {
+	return slices.ContainsFunc(s.Ports, func(p discoveryv1.EndpointPort) bool {
+		return ptr.Deref(p.Port, 0) == int32(port) && ptr.Deref(p.Protocol, corev1.ProtocolTCP) == corev1.ProtocolTCP
+	})
 }
 
 // HasBreaker reports whether the status of a policy shows circuit breakers.
@@ -196,10 +206,13 @@ func (flowMetrics) Describe(to chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. Flows are not added up: one that ends would take its calls from what others have, and a counter that falls is
 // one that began anew, all of whose calls count once more.
 func (m *flowMetrics) Collect(to chan<- prometheus.Metric) {
-	m.of.Totals(func(f policy.Flow) {
+	var flows []policy.Flow // the inventory takes no reports while it calls, and who takes metrics may be slow
+	m.of.Totals(func(f policy.Flow) { flows = append(flows, f) })
+	for i := range flows {
+		f := &flows[i]
 		labels := []string{f.Caller.Namespace, f.Caller.Workload, f.Destination, f.Protocol.String(), f.Policy.String(), f.Target}
 		to <- prometheus.MustNewConstMetric(flowCalls, prometheus.CounterValue, float64(f.Counts.Calls), labels...)
 		to <- prometheus.MustNewConstMetric(flowFailed, prometheus.CounterValue, float64(f.Counts.Calls-f.Counts.Successes), labels...)
 		to <- prometheus.MustNewConstMetric(flowAgain, prometheus.CounterValue, float64(f.Counts.Retries), labels...)
-	})
+	}
 }

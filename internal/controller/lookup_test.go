@@ -77,8 +77,8 @@ func TestDestinationOfAService(t *testing.T) {
 	}
 }
 
-// The inventory names the Service of an address that was called: that has it as its cluster IP, or, being headless, has a pod there. Pods of other Services are
-// called by themselves.
+// The inventory names the Service of an address that was called: that has it as its cluster IP, or, being headless, has a pod there with that port: at a node's
+// address there is much that is of no Service. Pods of other Services are called by themselves.
 func TestServiceOfAnAddress(t *testing.T) {
 	yes := true
 	of := func(name, service string, headless bool, addresses ...string) *discoveryv1.EndpointSlice {
@@ -95,16 +95,23 @@ func TestServiceOfAnAddress(t *testing.T) {
 		}
 		return kept.(*discoveryv1.EndpointSlice)
 	}
+	udp, exporter, portless := of("dns-1", "dns", true, "10.1.0.2"), of("exporter-1", "exporter", true, "192.0.2.9"), of("peers-1", "peers", true, "192.0.2.9")
+	protocol, port := corev1.ProtocolUDP, int32(9100)
+	udp.Ports = []discoveryv1.EndpointPort{{Port: &port, Protocol: &protocol}, {}}
+	exporter.Ports[0].Port, portless.Ports = &port, nil
 	reader := fake.NewClientBuilder().WithObjects(
 		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api"}, Spec: corev1.ServiceSpec{ClusterIPs: []string{"10.0.0.1", "fd00::1"}}},
 		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db"}, Spec: corev1.ServiceSpec{ClusterIPs: []string{corev1.ClusterIPNone}}},
 		of("api-1", "api", false, "10.1.0.1"), of("db-1", "db", true, "10.1.0.2", "10.1.0.3"), of("z-1", "z", true, "10.1.0.3"), of("all-1", "all", true, "10.1.0.3"),
+		udp, exporter, portless,
 	).WithIndex(&corev1.Service{}, addressIndex, indexService).WithIndex(&discoveryv1.EndpointSlice{}, addressIndex, indexHeadless).Build()
 	c := &clusterLookup{reader: reader, domain: "cluster.local"}
 	for address, want := range map[string]string{
 		"10.0.0.1:80": "shop/api:80", "[fd00::1]:81": "shop/api:81", "10.1.0.1:8080": "", "192.0.2.1:80": "",
 		"10.1.0.2:5432": "shop/db:5432",
 		"10.1.0.3:5432": "shop/all:5432", // of three, the first
+		"10.1.0.2:9100": "", "10.1.0.2:53": "",
+		"192.0.2.9:9100": "shop/exporter:9100", "192.0.2.9:443": "", // of a node
 	} {
 		if got := c.ServiceAt(netip.MustParseAddrPort(address)); got != want {
 			t.Errorf("%s: %q, want %q", address, got, want)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"fairlead.dev/fairlead/internal/controller/distribute"
 	"fairlead.dev/fairlead/internal/controller/index"
@@ -20,8 +23,21 @@ func (m *Manager) addMetrics() error {
 	if m.opts.MetricsAddress == "0" {
 		return nil
 	}
-	pages := metricsPages(m.opts.Metrics)
-	return m.manager.Add(onEveryReplica{func(ctx context.Context) error { return liveapi.Serve(ctx, "metrics", m.opts.MetricsAddress, pages) }})
+	srv, err := metricsServer(m.opts.MetricsAddress, m.opts.Metrics)
+	if err != nil {
+		return err
+	}
+	return m.manager.Add(srv)
+}
+
+// metricsServer returns a server that answers before caches have synced, where others wait for that: metrics of requests to the API server say why they do
+// not.
+func metricsServer(address string, of prometheus.Gatherer) (*manager.Server, error) {
+	srv, l, err := liveapi.Listen(context.Background(), "metrics", address, metricsPages(of))
+	if err != nil {
+		return nil, err
+	}
+	return &manager.Server{Name: "metrics", Server: srv, Listener: l, ShutdownTimeout: ptr.To(time.Second)}, nil
 }
 
 func metricsPages(of prometheus.Gatherer) http.Handler {

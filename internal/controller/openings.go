@@ -8,6 +8,7 @@ import (
 	"fairlead.dev/fairlead/api/v1alpha1"
 	"fairlead.dev/fairlead/internal/controller/changes"
 	"fairlead.dev/fairlead/internal/controller/distribute"
+	"fairlead.dev/fairlead/internal/controller/index"
 	"fairlead.dev/fairlead/internal/controller/status"
 	"fairlead.dev/fairlead/internal/liveapi"
 	"fairlead.dev/fairlead/internal/policy"
@@ -25,37 +26,43 @@ type openings struct {
 type opening struct {
 	open     int // half-open ones too
 	closings uint64
+	set      bool // policies set breakers for the destination, or did while these were open
 }
 
 // observe notes what has changed. What the status said when the policy was seen first is no change.
-func (w *openings) observe(log *changes.Log, at time.Time, id policy.ID, base *v1alpha1.PolicyStatus, reports *status.Reports) {
+func (w *openings) observe(log *changes.Log, at time.Time, v *index.View, base *v1alpha1.PolicyStatus, reports *status.Reports) {
 	f := &reports.Figures
 	if !w.seeded {
 		w.seeded, w.of = true, map[string]opening{}
 		w.inherited = base.Traffic != nil && base.Traffic.BreakersOpen+base.Traffic.BreakersHalfOpen > 0
 	}
+	if v.Incomplete {
+		return // what is reported under a profile that is not compiled yet is not there, and is not gone
+	}
 	all := map[string]distribute.Breakers{} // calls to one destination may be counted under several of the policies that are merged
 	for i := range f.Targets {
 		all[f.Targets[i].Target] = all[f.Targets[i].Target].Plus(f.Targets[i].Breakers)
 	}
-	w.forget(log, at, id, all)
+	w.forget(log, at, v.ID, all)
 	if f.AsOf.IsZero() {
 		return // agents have not come back yet
 	}
 	for _, target := range slices.Sorted(maps.Keys(all)) {
 		b := all[target]
-		was, now := w.of[target], opening{b.Open + b.HalfOpen, b.Closings}
+		was, now := w.of[target], opening{open: b.Open + b.HalfOpen, closings: b.Closings}
+		_, set := v.Breakers[target]
+		now.set = set || was.open > 0 && was.set
 		if now.open == 0 && b.Lost > 0 {
 			continue // whether it has closed is not known yet
 		}
 		w.of[target] = now
-		change := liveapi.Change{At: at, Policy: id.String(), Target: target}
+		change := liveapi.Change{At: at, Policy: v.ID.String(), Target: target}
 		switch {
 		case w.inherited && reports.KnownFor < inheritedGrace:
 			continue
 		case was.open == 0 && now.open > 0:
 			change.Kind, change.Note = eventBreakerOpened, "A circuit breaker opened for "+target+"."
-		case was.open > 0 && now.open == 0 && now.closings > was.closings:
+		case was.open > 0 && now.open == 0 && now.closings > was.closings && now.set == set:
 			change.Kind, change.Note = eventBreakerClosed, "All circuit breakers for "+target+" are closed again."
 		case was.open > 0 && now.open == 0:
 			change = gone(change)

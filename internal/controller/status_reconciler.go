@@ -122,7 +122,7 @@ func (c *statusReconciler) reconcile(ctx context.Context, id policy.ID, turn boo
 	next := status.Of(&v, reports, base, metav1.NewTime(now.UTC().Truncate(time.Second)))
 	c.noteProgrammed(record, next.Conditions)
 	record.breakers.observe(c.recorder, obj, base, reports)
-	record.openings.observe(c.changes, now, id, base, reports)
+	record.openings.observe(c.changes, now, &v, base, reports)
 	record.endpoints.observe(c.recorder, obj, base, &reports.Figures)
 	record.notices.observe(c.recorder, obj, base, &reports.Figures)
 	record.dryRun.observe(c.recorder, obj, base, &reports.Figures, now)

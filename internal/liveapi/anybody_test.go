@@ -28,7 +28,7 @@ func served(t *testing.T, page http.HandlerFunc) string {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var group errgroup.Group
-	group.Go(func() error { return serve(ctx, l, page) })
+	group.Go(func() error { return serve(ctx, newServer(page), newBounded(l)) })
 	t.Cleanup(func() {
 		stop()
 		if err := group.Wait(); err != nil {

@@ -49,8 +49,12 @@ type View struct {
 	Forced compile.Forced
 	// Faults is what the policy that is in force injects, as of when it was read.
 	Faults compile.ActiveFaults
-	// Reports are where agents report the traffic of the calls that the policy has a part in.
-	Reports map[ReportKey]struct{}
+	// Reports are where agents report the traffic of the calls that the policy has a part in. Incomplete says that some are missing, since a profile that
+	// the policy is part of is not compiled yet.
+	Reports    map[ReportKey]struct{}
+	Incomplete bool
+	// Breakers are the targets among them at which some calls come under circuit breakers that policies set; an annotation can have others open.
+	Breakers map[string]struct{}
 }
 
 // Destination is an entry of to.
@@ -77,7 +81,7 @@ func (x *Index) View(id policy.ID) (View, bool) {
 		ID: id, UID: r.uid, Generation: r.source.Generation, Mode: r.source.Mode, Unpublished: x.isUnpublished(id),
 		Problems: r.problems, Conflict: r.conflict, Warnings: slices.Concat(r.warnings, r.expiring), Unenforced: r.unenforced, Bounds: r.bounds,
 		InForce: r.active != nil, Pods: r.pods, HostNetworkPods: r.hostNetworkPods, Namespaces: r.namespaces,
-		PublishedRevision: r.publishedRevision, HasBreaker: r.source.HasBreaker() && r.source.Enforced(), Reports: map[ReportKey]struct{}{},
+		PublishedRevision: r.publishedRevision, HasBreaker: r.source.HasBreaker() && r.source.Enforced(), Reports: map[ReportKey]struct{}{}, Breakers: map[string]struct{}{},
 	}
 	if r.active != nil {
 		v.Forced, v.Faults = r.active.Forced, r.active.Faults
@@ -163,7 +167,8 @@ type derived struct {
 	profiles                []string
 	overriddenBy, overrides []v1alpha1.PolicyReference
 	reports                 map[ReportKey]struct{}
-	breaker                 bool
+	breakers                map[string]struct{}
+	incomplete, breaker     bool
 }
 
 // forgetDerived forgets what follows for the policies of the profile.
@@ -177,11 +182,12 @@ func (pr *profile) forgetDerived() {
 func (x *Index) addProfiles(r *policyEntry, v *View) {
 	if r.derived == nil {
 		x.derive(r, v)
-		r.derived = &derived{v.Profiles, v.OverriddenBy, v.Overrides, v.Reports, v.HasBreaker}
+		r.derived = &derived{v.Profiles, v.OverriddenBy, v.Overrides, v.Reports, v.Breakers, v.Incomplete, v.HasBreaker}
 		return
 	}
 	d := r.derived
-	v.Profiles, v.OverriddenBy, v.Overrides, v.Reports, v.HasBreaker = d.profiles, d.overriddenBy, d.overrides, d.reports, d.breaker
+	v.Profiles, v.OverriddenBy, v.Overrides = d.profiles, d.overriddenBy, d.overrides
+	v.Reports, v.Breakers, v.Incomplete, v.HasBreaker = d.reports, d.breakers, d.incomplete, d.breaker
 }
 
 func (x *Index) derive(r *policyEntry, v *View) {
@@ -189,6 +195,7 @@ func (x *Index) derive(r *policyEntry, v *View) {
 	for pr := range r.profiles {
 		v.Profiles = append(v.Profiles, pr.name)
 		if !pr.usable {
+			v.Incomplete = true
 			continue
 		}
 		acts := pr.member(r).version().Enforced()
@@ -198,7 +205,11 @@ func (x *Index) derive(r *policyEntry, v *View) {
 			if at < 0 || (b.Mode == policy.ModeEnforce) != acts {
 				continue // what would be, of no concern to what is
 			}
-			v.Reports[ReportKey{b.Policy, b.To.String()}] = struct{}{}
+			target := b.To.String()
+			v.Reports[ReportKey{b.Policy, target}] = struct{}{}
+			if hasBreaker(b) {
+				v.Breakers[target] = struct{}{}
+			}
 			for _, id := range b.Merged[:at] {
 				below[id] = struct{}{}
 			}
@@ -212,6 +223,19 @@ func (x *Index) derive(r *policyEntry, v *View) {
 	r.overlaps = make(map[policy.ID]overlap, len(above)+len(below))
 	v.OverriddenBy = x.references(r, above, before)
 	v.Overrides = x.references(r, below, before)
+}
+
+// hasBreaker reports whether some calls under a binding come under circuit breakers.
+func hasBreaker(b *policy.Binding) bool {
+	if b.Mode != policy.ModeEnforce {
+		return false
+	}
+	for i := range b.Rules {
+		if b.Rules[i].Settings.Breaker != nil {
+			return true
+		}
+	}
+	return b.Base.Breaker != nil
 }
 
 // overlap is which blocks two versions of policies both set fields in. It is kept because a policy for many namespaces meets thousands of

@@ -130,7 +130,7 @@ func (s *Source) askAgents(ctx context.Context, out *model.Destination, policies
 	}
 	out.Asked = len(endpoints)
 	out.Endpoints = mergeEndpoints(endpoints, out.Name)
-	out.Breakers, out.ClosedBreakers = mergeBreakers(breakers, out.Name)
+	out.Breakers, out.ClosedBreakers, out.BreakersLeftOut = mergeBreakers(breakers, out.Name)
 	out.Limits = mergeLimits(limits, out.Name)
 }
 
@@ -214,15 +214,18 @@ func afterOthers(dryRun bool) int {
 	return 0
 }
 
-// mergeBreakers lists the breakers of a destination that are worth a line, those of dry runs, which reject nothing, last, and counts the others.
-func mergeBreakers(answers []liveapi.List[liveapi.Breaker], name string) (out []model.NodeBreaker, others int) {
+// mergeBreakers lists the breakers of a destination that are worth a line, those of dry runs, which reject nothing, last. It counts those that have never been
+// open, but for those of dry runs, and those beyond what is listed.
+func mergeBreakers(answers []liveapi.List[liveapi.Breaker], name string) (out []model.NodeBreaker, never, leftOut int) {
 	out = []model.NodeBreaker{}
 	for i := range answers {
 		for _, b := range answers[i].Items {
 			switch {
 			case b.Destination != name:
 			case b.State == closed && b.Opened == 0:
-				others++
+				if !b.DryRun {
+					never++
+				}
 			default:
 				out = append(out, model.NodeBreaker{Node: answers[i].Node, Breaker: b})
 			}
@@ -232,9 +235,6 @@ func mergeBreakers(answers []liveapi.List[liveapi.Breaker], name string) (out []
 	slices.SortStableFunc(out, func(a, b model.NodeBreaker) int {
 		return cmp.Or(afterOthers(a.DryRun)-afterOthers(b.DryRun), cmp.Compare(rank[a.State], rank[b.State]), b.Since.Compare(a.Since), cmp.Compare(a.Node, b.Node))
 	})
-	if left := len(out) - maxBreakers; left > 0 {
-		others += left
-		out = out[:maxBreakers]
-	}
-	return out, others
+	leftOut = max(0, len(out)-maxBreakers)
+	return out[:len(out)-leftOut], never, leftOut
 }

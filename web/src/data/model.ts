@@ -289,6 +289,7 @@ export interface Destination extends Part {
   endpoints: Endpoint[];
   breakers: NodeBreaker[];
   closedBreakers: number;
+  breakersLeftOut?: number;
   limits: Limit[];
   timeline: Change[];
 }

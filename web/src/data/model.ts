@@ -149,7 +149,6 @@ export interface Change {
 export interface Changes extends Part {
   series: Series;
   items: Change[];
-  kinds: string[];
   more?: boolean;
 }
 

@@ -33,7 +33,7 @@ func (s *troubled) Calls(ctx context.Context, _ url.Values, _ func(*liveapi.TapL
 
 // What cannot be read is on the page as long as it cannot, and not after that.
 func TestTroubleIsShownWhileItLasts(t *testing.T) {
-	from := &troubled{made(t, generated.Small).Source(), make(chan []string)}
+	from := &troubled{made(t, generated.Small).Source(), make(chan []string, 4)} // room for all: a page whose stream never begins is reported by what it shows
 	p := serveSource(t, from).open(t, "#/calls")
 	const shown = `[...document.querySelectorAll("main [role=alert] li")].map((l) => l.textContent).join("; ")`
 	for _, step := range []struct {
@@ -44,7 +44,7 @@ func TestTroubleIsShownWhileItLasts(t *testing.T) {
 	} {
 		from.wrong <- step.wrong
 		if err := p.Eventually(shown + ` === ` + quoted(step.shows) + ` && document.querySelector(".tap-bar .live").textContent === "Listening"`); err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
 	}
 	for _, w := range p.Wrong() {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/duration"
+
 	"fairlead.dev/fairlead/internal/cli/ask"
 	"fairlead.dev/fairlead/internal/dashboard"
 	"fairlead.dev/fairlead/internal/dashboard/model"
@@ -20,6 +22,9 @@ const (
 	maxShares   = 50
 	// maxSifted is how many changes of a policy are looked at for those of one destination.
 	maxSifted = 1000
+	// minKept is for how long a manager has to have kept calls before what is not among them counts as not called: a new leader hears of them as agents
+	// connect to it and report.
+	minKept = 5 * time.Minute
 )
 
 // Destination implements dashboard.Source.
@@ -46,7 +51,9 @@ func (s *Source) Destination(ctx context.Context, name string, since time.Durati
 	if calls != nil && isUnknown(out) {
 		hour, err := s.inventory(ctx, time.Hour, 1, map[string]string{"destination": name, "exact": "true"})
 		if err == nil && len(hour.Flows) == 0 {
-			return nil, &dashboard.NotFoundError{Err: fmt.Errorf("there is no destination %q that was called within the last hour: write it as the overview has it, such as billing/payments:80", name)}
+			if err := unheardOf(out, hour); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil
@@ -56,6 +63,22 @@ func (s *Source) Destination(ctx context.Context, name string, since time.Durati
 func isUnknown(d *model.Destination) bool {
 	answered := d.Asked > 0 || d.Agents == 0
 	return answered && len(d.Flows)+len(d.Endpoints)+len(d.Breakers)+len(d.Limits)+d.ClosedBreakers == 0
+}
+
+// unheardOf is about a destination without calls in the inventory of the last hour. It returns an error where nobody has called it, and notes why that is not
+// known where the manager has not kept calls for long enough, or does not keep all of them apart.
+func unheardOf(d *model.Destination, hour *liveapi.Inventory) error {
+	kept := hour.To.Sub(hour.From)
+	over := duration.HumanDuration(kept)
+	switch {
+	case hour.Other.Calls > 0:
+		d.Notes = append(d.Notes, fmt.Sprintf("Whether it is called is not known: of the last %s there are %d calls that the manager does not keep apart", over, hour.Other.Calls))
+	case kept < minKept:
+		d.Notes = append(d.Notes, fmt.Sprintf("Whether it is called is not known yet: the manager has kept calls for %s", over))
+	default:
+		return &dashboard.NotFoundError{Err: fmt.Errorf("there is no destination %q that was called within the last %s: write it as the overview has it, such as billing/payments:80", d.Name, over)}
+	}
+	return nil
 }
 
 // addTimeline adds what has changed about the policies that govern calls to the destination, but for the breakers of their other targets.
@@ -107,7 +130,7 @@ func (s *Source) askAgents(ctx context.Context, out *model.Destination, policies
 	}
 	out.Asked = len(endpoints)
 	out.Endpoints = mergeEndpoints(endpoints, out.Name)
-	out.Breakers, out.ClosedBreakers = mergeBreakers(breakers, out.Name)
+	out.Breakers, out.ClosedBreakers, out.BreakersLeftOut = mergeBreakers(breakers, out.Name)
 	out.Limits = mergeLimits(limits, out.Name)
 }
 
@@ -191,15 +214,18 @@ func afterOthers(dryRun bool) int {
 	return 0
 }
 
-// mergeBreakers lists the breakers of a destination that are worth a line, those of dry runs, which reject nothing, last, and counts the others.
-func mergeBreakers(answers []liveapi.List[liveapi.Breaker], name string) (out []model.NodeBreaker, others int) {
+// mergeBreakers lists the breakers of a destination that are worth a line, those of dry runs, which reject nothing, last. It counts those that have never been
+// open, but for those of dry runs, and those beyond what is listed.
+func mergeBreakers(answers []liveapi.List[liveapi.Breaker], name string) (out []model.NodeBreaker, never, leftOut int) {
 	out = []model.NodeBreaker{}
 	for i := range answers {
 		for _, b := range answers[i].Items {
 			switch {
 			case b.Destination != name:
 			case b.State == closed && b.Opened == 0:
-				others++
+				if !b.DryRun {
+					never++
+				}
 			default:
 				out = append(out, model.NodeBreaker{Node: answers[i].Node, Breaker: b})
 			}
@@ -209,9 +235,6 @@ func mergeBreakers(answers []liveapi.List[liveapi.Breaker], name string) (out []
 	slices.SortStableFunc(out, func(a, b model.NodeBreaker) int {
 		return cmp.Or(afterOthers(a.DryRun)-afterOthers(b.DryRun), cmp.Compare(rank[a.State], rank[b.State]), b.Since.Compare(a.Since), cmp.Compare(a.Node, b.Node))
 	})
-	if left := len(out) - maxBreakers; left > 0 {
-		others += left
-		out = out[:maxBreakers]
-	}
-	return out, others
+	leftOut = max(0, len(out)-maxBreakers)
+	return out[:len(out)-leftOut], never, leftOut
 }

@@ -147,9 +147,8 @@ type Changes struct {
 	Part
 	// Series is that of all calls, or of the policy that was asked for.
 	Series Series `json:"series"`
-	// Items are the latest first. Kinds are all that there are among the changes of that time.
+	// Items are the latest first.
 	Items []liveapi.Change `json:"items"`
-	Kinds []string         `json:"kinds"`
 	// More: there are earlier ones in that time, beyond the limit.
 	More bool `json:"more,omitempty"`
 }

@@ -20,9 +20,11 @@ type Destination struct {
 	Asked  int `json:"asked"`
 	// Endpoints are those that agents choose among, by address.
 	Endpoints []Endpoint `json:"endpoints"`
-	// Breakers are those of the whole destination that are not closed, or have been open: the open ones first, those of dry runs last, 200 at most. ClosedBreakers counts the others.
-	Breakers       []NodeBreaker `json:"breakers"`
-	ClosedBreakers int           `json:"closedBreakers"`
+	// Breakers are those of the whole destination that are not closed, or have been open: the open ones first, those of dry runs last, 200 at most. BreakersLeftOut
+	// counts those beyond that, ClosedBreakers those that have never been open, but for those of dry runs.
+	Breakers        []NodeBreaker `json:"breakers"`
+	ClosedBreakers  int           `json:"closedBreakers"`
+	BreakersLeftOut int           `json:"breakersLeftOut,omitempty"`
 	// Limits are the rate and concurrency limits in force there.
 	Limits []Limit `json:"limits"`
 	// Timeline are the changes of the policies in Flows: edits, rollouts, endpoints, and breakers that opened and closed, of the targets in Flows alone. The

@@ -35,7 +35,12 @@ const laneOfKind: Record<string, Lane> = {
   AgentGone: "agents",
   NodesFailing: "agents",
   CaptureNotice: "agents",
+  DryRunBreakerOpened: "other",
+  DryRunDiffers: "other",
 };
+
+/** kinds are those of all changes that a manager of this version keeps, sorted. */
+export const kinds: readonly string[] = Object.keys(laneOfKind).sort();
 
 export function laneOf(kind: string): Lane {
   return laneOfKind[kind] ?? "other";

@@ -149,7 +149,6 @@ export interface Change {
 export interface Changes extends Part {
   series: Series;
   items: Change[];
-  kinds: string[];
   more?: boolean;
 }
 
@@ -289,6 +288,7 @@ export interface Destination extends Part {
   endpoints: Endpoint[];
   breakers: NodeBreaker[];
   closedBreakers: number;
+  breakersLeftOut?: number;
   limits: Limit[];
   timeline: Change[];
 }

@@ -82,7 +82,18 @@ test("durations have one unit", () => {
     [90_000, "1d"],
   ];
   for (const [n, want] of table) assert.equal(duration(n), want);
-  assert.equal(latency(0), "–");
+});
+
+test("latencies that are not measured are shown as longer than what is", () => {
+  const table: [number | undefined, string][] = [
+    [undefined, "–"],
+    [0, "–"],
+    [0.012, "12ms"],
+    [49.4, "49s"],
+    [50, ">50s"],
+    [51.2, ">50s"],
+  ];
+  for (const [n, want] of table) assert.equal(latency(n), want);
 });
 
 test("times are shown by their distance", () => {

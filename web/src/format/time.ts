@@ -14,9 +14,13 @@ export function duration(seconds: number | undefined): string {
   return `${Math.round(seconds / 86400)}d`;
 }
 
-/** latency is duration for figures of which 0 means that there are none. */
+/** The API's LongestSeconds: from there on it is not measured how long a call takes. */
+const longest = 50;
+
+/** latency is duration for figures of which 0 means that there are none, and longest or more that it was not measured. */
 export function latency(seconds: number | undefined): string {
-  return seconds ? duration(seconds) : "–";
+  if (!seconds) return "–";
+  return seconds >= longest ? `>${duration(longest)}` : duration(seconds);
 }
 
 /** parse reads a time in milliseconds; undefined where there is none, or Go's zero time. */

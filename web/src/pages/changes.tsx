@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { urlOf, useAnswer } from "../data/answer.ts";
-import { laneOf, lanes, noteOf } from "../data/changes.ts";
+import { kinds, laneOf, lanes, noteOf } from "../data/changes.ts";
 import { matcher } from "../data/filter.ts";
 import type { Changes } from "../data/model.ts";
 import { spaced } from "../data/words.ts";
@@ -51,7 +51,7 @@ export function ChangesPage() {
           label="Kind"
           name="kind"
           value={q.kind}
-          options={[{ value: "", title: "all" }, ...(data?.kinds ?? []).map((k) => ({ value: k, title: spaced(k) }))]}
+          options={[{ value: "", title: "all" }, ...kinds.map((k) => ({ value: k, title: spaced(k) }))]}
         />
       </search>
       <Notes of={answer} />

@@ -100,7 +100,7 @@ export function Charts({ series, changes = [], brief }: Props) {
           <Plot
             {...common}
             title="Latency"
-            summary={`Latency: half of the calls take ${latency(latest(c.p50))}, 99 of 100 at most ${latency(latest(c.p99))}`}
+            summary={`Latency: P50 ${latency(latest(c.p50))} at last, P99 ${latency(latest(c.p99))}`}
             show={(s) => (s === 0 ? "0" : latency(s))}
             lines={[
               { title: "P99", values: c.p99, colour: "accent" },

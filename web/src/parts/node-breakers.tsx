@@ -69,11 +69,12 @@ export function BreakerSummary({ of: d }: { of: Destination }) {
 
 export function NodeBreakers({ of: d }: { of: Destination }) {
   if (d.breakers.length === 0) return null;
+  const others = [
+    d.closedBreakers > 0 && `and ${plural(d.closedBreakers, "breaker")} that have never been open`,
+    d.breakersLeftOut && `${plural(d.breakersLeftOut, "breaker")} left out`,
+  ];
   return (
-    <Section
-      title="Breakers"
-      more={<span class="faint">{d.closedBreakers > 0 ? `and ${plural(d.closedBreakers, "breaker")} that have never been open` : ""}</span>}
-    >
+    <Section title="Breakers" more={<span class="faint">{others.filter(Boolean).join(", ")}</span>}>
       <Table
         label="Breakers by node"
         rows={d.breakers}

@@ -70,11 +70,7 @@ func accept(l *transport.Listener, serve func(*connection)) {
 		c, err := l.Accept()
 		switch {
 		case err == nil:
-			serving.Go(func() {
-				keep := context.AfterFunc(ctx, func() { _ = c.Close() })
-				defer keep() // ctx does not hold what has ended before it
-				serve(&connection{c, ctx, keep})
-			})
+			serving.Go(func() { serve(&connection{c, ctx, context.AfterFunc(ctx, func() { _ = c.Close() })}) })
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:

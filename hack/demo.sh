@@ -45,15 +45,17 @@ supplier_count() {
 
 # watch_until_reported prints what checkout reports until the policy's status, which is written every 10 s, has the calls up to some seconds from now.
 watch_until_reported() {
-  local then watching
+  local then
   then=$(date -u -d "$1 seconds" +%FT%TZ)
   "$KUBECTL" -n shop logs -f --tail=1 deployment/checkout &
   watching=$!
+  trap 'kill "$watching"' EXIT # who interrupts the demonstration reads no more of it
   for _ in {1..60}; do
     [[ $("$KUBECTL" -n shop get retrypolicy inventory -o jsonpath='{.status.traffic.asOf}') < $then ]] || break
     sleep 0.5
   done
   kill "$watching" && wait "$watching" 2>/dev/null || true # without a word of how it ended
+  trap - EXIT
 }
 
 step "a real cluster of three nodes on this machine (named $name)"

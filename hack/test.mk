@@ -39,8 +39,8 @@ test-deps: ## Install what the tests need (root on Debian), or say what is missi
 	@hack/deps.sh
 
 .PHONY: test-unit
-test-unit: test-peers ## Unit, property, envtest and namespace tests, with the race detector.
-	KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" hack/unit.sh $(UNIT_PACKAGES)
+test-unit: test-peers ## Unit, property, envtest and namespace tests, with the race detector (RACE=0 without).
+	KUBEBUILDER_ASSETS="$$($(KUBE_ASSETS))" RACE="$(RACE)" hack/unit.sh $(UNIT_PACKAGES)
 
 .PHONY: test-peers
 test-peers: test-deps ## Install the clients and servers of other people's making that test-differential and e2e-local use.

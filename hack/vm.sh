@@ -31,11 +31,12 @@ unpacked() {
   mkdir -p "$cache"
   new=$(mktemp -d "$cache/new.XXXXXX")
   chmod 755 "$new"
-  (cd "$new" && apt-get download -qq "$1" 2>/dev/null && dpkg -x ./*.deb root)
+  (cd "$new" && apt-get download -qq "$1" && dpkg -x ./*.deb root) || { rm -r "$new"; not_run "Debian's package $1 cannot be had"; exit 1; }
   mv "$new/root" "$cache/$1"
   rm -r "$new"
 }
 kernel=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: //p')
+[ -n "$kernel" ] || { not_run "apt knows no linux-image-amd64: it takes Debian on amd64, and apt-get update"; exit 1; }
 unpacked "$kernel"
 unpacked busybox-static
 version=${kernel#linux-image-}

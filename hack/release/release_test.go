@@ -156,7 +156,9 @@ func TestAReleaseIsMadeFromACommitThatNamesIt(t *testing.T) {
 	git(t, r.tree, "init", "-q")
 	commit()
 	refused("1.2.3", "make release-images VERSION=1.2.3 REGISTRY=registry.example/fairlead")
+	refused("1.2.3-rc.1", "make release-images VERSION=1.2.3-rc.1")
 	refused("1.2.3-check", "")
+	refused("1.2.3-dev.4", "")
 	r.version = "1.2.3"
 	if err := r.stamp(); err != nil {
 		t.Fatal(err)

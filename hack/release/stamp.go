@@ -9,11 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
 
 	"fairlead.dev/fairlead/hack/release/internal/manifests"
 )
+
+// noRelease are versions of what is made to see it made.
+var noRelease = regexp.MustCompile(`-(check|dev|test)([.-]|$)`)
 
 // imagesFile names the images of config/release.
 const imagesFile = "config/images/kustomization.yaml"
@@ -37,14 +40,14 @@ func (r *release) stamp() error {
 	return os.WriteFile(filepath.Join(r.tree, imagesFile), r.images(), 0o644)
 }
 
-// checkTree fails where config/release of the tree installs other images than the release makes, or the tree has what is not committed. What is no release, by a version
-// such as 0.0.1-check, is made all the same.
+// checkTree fails where config/release of the tree installs other images than the release makes, or the tree has what is not committed. What is no release, by a
+// version such as 0.0.1-check, is made all the same.
 func (r *release) checkTree() error {
 	why, err := r.wrong()
 	if err != nil || why == "" {
 		return err
 	}
-	if strings.Contains(r.version, "-") {
+	if noRelease.MatchString(r.version) {
 		log.Print(why)
 		return nil
 	}

@@ -23,6 +23,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- with $digest }}@{{ . }}{{ end }}
 {{- end }}
 
+{{/* Where the docs are; helm upgrade --reuse-values with values of an earlier chart has none. */}}
+{{- define "fairlead.docsURL" -}}
+{{ .Values.docsURL | default "https://fairlead.dev/docs" }}
+{{- end }}
+
 {{- define "fairlead.pullSecrets" -}}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:

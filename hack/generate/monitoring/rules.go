@@ -99,7 +99,7 @@ func agentAlerts() []rule {
 		alert("FairleadExportedLinesLost", info, "15m", `sum without (result) (rate(fairlead_accesslog_exported_lines_total{result=~"dropped|failed"}[10m])) > 0`,
 			"Lines of the access log do not reach the collector.", node+" loses lines of the access log that are to go to the collector: {{ $value | humanize }} per second."),
 		alert("FairleadBodiesNotKept", info, "15m", "rate(fairlead_replay_capped_total[10m]) > 0",
-			"Calls lose their retries for want of memory.", node+" has no memory left for request bodies, and does not retry the calls whose bodies it does not keep: {{ $value | humanize }} per second."),
+			"Calls lose their retries for want of memory.", node+" has no memory for some request bodies, of one pod or of all, and does not retry their calls: {{ $value | humanize }} per second."),
 	}
 }
 

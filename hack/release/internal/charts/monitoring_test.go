@@ -93,3 +93,11 @@ func TestLinksLeadToTheDocsOfTheInstallation(t *testing.T) {
 		t.Errorf("%d of 2 objects were found", found)
 	}
 }
+
+// TestValuesOfAnEarlierChart have no docsURL, where helm upgrade --reuse-values takes them.
+func TestValuesOfAnEarlierChart(t *testing.T) {
+	const rules = "monitoring: {rules: {enabled: true}}"
+	if diff := cmp.Diff(render(t, Main, "n", parseValues(t, "{"+rules+"}")), render(t, Main, "n", parseValues(t, "{docsURL: null, "+rules+"}"))); diff != "" {
+		t.Error(diff)
+	}
+}

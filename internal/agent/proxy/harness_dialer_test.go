@@ -31,6 +31,7 @@ type plainDialer struct {
 	// broken is how many more dials make a connection that is reset already.
 	broken atomic.Int64
 	slow   atomic.Int64            // nanoseconds that each dial takes
+	fast   atomic.Int64            // the first dials that do not
 	held   atomic.Pointer[barrier] // what each dial waits for; nil: nothing
 	narrow atomic.Bool             // the kernel takes little of what is sent
 	files  atomic.Bool             // connections are made as files, as the agent makes them, which last does not know
@@ -94,7 +95,7 @@ func (d *plainDialer) Dial(ctx context.Context, to netip.AddrPort) (transport.So
 	if d.refuse.Add(-1) >= 0 || most > 0 && n > most {
 		return nil, syscall.ECONNREFUSED
 	}
-	if slow := d.slow.Load(); slow > 0 {
+	if slow := d.slow.Load(); slow > 0 && n > d.fast.Load() {
 		late := time.NewTimer(time.Duration(slow))
 		defer late.Stop()
 		select {

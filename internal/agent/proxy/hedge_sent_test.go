@@ -74,7 +74,12 @@ func TestRule02_AHedgeThatIsNotConnectedInTime(t *testing.T) {
 		_, _ = p.r.ReadByte()
 	}), toAny(hedges(afterDelay(1), func(s *policy.Settings) { s.Retry.On, s.Timeouts.PerTry = 0, 20*hedgeDelay })))
 	c := w.dial()
-	c.get504(t, w, &n)
+	w.dialer.fast.Store(1)
+	w.dialer.slow.Store(int64(time.Minute))
+	c.send(aGET)
+	if res, _ := c.response("GET"); res.StatusCode != http.StatusGatewayTimeout || n.Load() != 1 {
+		t.Errorf("got %d, of %d requests", res.StatusCode, n.Load())
+	}
 	e := w.seen.lastCall(t)
 	if len(e.Attempts) != 2 || e.Outcome.Attempts != 2 {
 		t.Fatalf("%+v, outcome %+v", e.Attempts, e.Outcome)
@@ -83,17 +88,6 @@ func TestRule02_AHedgeThatIsNotConnectedInTime(t *testing.T) {
 		if at.Kind != call.AttemptTimeout || at.Detail != routes.DetailPerTry {
 			t.Errorf("an attempt has ended as %v (%v)", at.Kind, at.Detail)
 		}
-	}
-}
-
-// get504 sends a request, has nobody be connected to any more when that has come, and expects an answer that says that it takes too long.
-func (c *client) get504(t *testing.T, w *testProxy, n *atomic.Int64) {
-	t.Helper()
-	c.send(aGET)
-	poll(t, func() bool { return n.Load() == 1 })
-	w.dialer.slow.Store(int64(time.Minute))
-	if res, _ := c.response("GET"); res.StatusCode != http.StatusGatewayTimeout {
-		t.Errorf("got %d", res.StatusCode)
 	}
 }
 

@@ -39,10 +39,7 @@ func (w *openings) observe(log *changes.Log, at time.Time, v *index.View, base *
 	if v.Incomplete {
 		return // what is reported under a profile that is not compiled yet is not there, and is not gone
 	}
-	all := map[string]distribute.Breakers{} // calls to one destination may be counted under several of the policies that are merged
-	for i := range f.Targets {
-		all[f.Targets[i].Target] = all[f.Targets[i].Target].Plus(f.Targets[i].Breakers)
-	}
+	all := breakersOf(f)
 	w.forget(log, at, v.ID, all)
 	if f.AsOf.IsZero() {
 		return // agents have not come back yet
@@ -71,6 +68,15 @@ func (w *openings) observe(log *changes.Log, at time.Time, v *index.View, base *
 		}
 		log.Add(change)
 	}
+}
+
+// breakersOf are the breakers by destination: calls to one may be counted under several of the policies that are merged.
+func breakersOf(f *distribute.Figures) map[string]distribute.Breakers {
+	all := map[string]distribute.Breakers{}
+	for i := range f.Targets {
+		all[f.Targets[i].Target] = all[f.Targets[i].Target].Plus(f.Targets[i].Breakers)
+	}
+	return all
 }
 
 // forget notes which open breakers are gone since the policy has their destination no more, or no pods.

@@ -186,7 +186,7 @@ var catalogue = [familyCount]metric{
 	replayBytes: {"fairlead_replay_bytes",
 		"Memory that holds request bodies for retries.", prometheus.GaugeValue, ofNode, nil},
 	replayCapped: {"fairlead_replay_capped_total",
-		"Times that a request body was not kept for retries because the agent's memory for that was used up.", prometheus.CounterValue, ofNode, nil},
+		"Times that a request body was not kept for retries because the agent's memory for that, or the part of it that one pod may take, was used up.", prometheus.CounterValue, ofNode, nil},
 	accessLog: {"fairlead_accesslog_lines_total",
 		"Access log lines, by result: written, or dropped because there were too many.", prometheus.CounterValue, ofNode, []string{"result"}},
 	exportedLines: {"fairlead_accesslog_exported_lines_total",

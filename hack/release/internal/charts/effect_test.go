@@ -3,8 +3,6 @@ package charts
 import (
 	"encoding/json"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -63,17 +61,7 @@ func rendered(t *testing.T, values map[string]any) string {
 // leaves are the paths of a chart's values: what values.yaml has, down to where its schema leaves the names to the user.
 func leaves(t *testing.T, chart string) (all [][]string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(chartDir(chart), "values.schema.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var schema struct {
-		Properties  map[string]any
-		Definitions map[string]map[string]any
-	}
-	if err := json.Unmarshal(text, &schema); err != nil {
-		t.Fatal(err)
-	}
+	schema := readSchema(t, chart)
 	var walk func(path []string, properties map[string]any)
 	walk = func(path []string, properties map[string]any) {
 		for _, name := range slices.Sorted(maps.Keys(properties)) {

@@ -91,20 +91,28 @@ func parseValues(t *testing.T, text string) map[string]any {
 	return values
 }
 
+// schema is what a chart's values.schema.json allows, in part.
+type schema struct {
+	Properties  map[string]any
+	Definitions map[string]map[string]any
+}
+
+func readSchema(t *testing.T, chart string) (s schema) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(chartDir(chart), "values.schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestEachValueHasADefault: what the schema allows, values.yaml shows, so that a reader finds it there.
 func TestEachValueHasADefault(t *testing.T) {
 	for _, name := range []string{Main, CRDs} {
-		text, err := os.ReadFile(filepath.Join(chartDir(name), "values.schema.json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var schema struct {
-			Properties  map[string]any
-			Definitions map[string]map[string]any
-		}
-		if err := json.Unmarshal(text, &schema); err != nil {
-			t.Fatal(err)
-		}
+		schema := readSchema(t, name)
 		if schema.Properties["global"] == nil {
 			t.Errorf("%s refuses the values that a chart above it gives to all", name)
 		}

@@ -22,19 +22,25 @@ func (n nowhere) Resolve(ctx context.Context, _ string, _ uint16) (netip.AddrPor
 	return netip.AddrPort{}, ctx.Err()
 }
 
+// listen returns a listener and its address.
+func listen(t *testing.T) (*transport.Listener, string) {
+	t.Helper()
+	made, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := transport.NewListener(made.(*net.TCPListener))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, made.Addr().String()
+}
+
 // Whoever connects and says nothing, or asks for a host that cannot be looked up, does not keep the proxy from ending.
 func TestItEndsThoughSomebodySaysNothing(t *testing.T) {
 	for name, says := range map[string]string{"nothing": "", "a part of a head": "GET http://a/ HTTP/1.1\r\n", "a host": "CONNECT a.example:443 HTTP/1.1\r\n\r\n"} {
 		t.Run(name, func(t *testing.T) {
-			made, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			at := made.Addr().String()
-			l, err := transport.NewListener(made.(*net.TCPListener))
-			if err != nil {
-				t.Fatal(err)
-			}
+			l, at := listen(t)
 			n := nowhere{make(chan struct{})}
 			f := &Front{Server: n, Resolver: n, Failed: func(string) {}, headWait: time.Hour}
 			ended := make(chan struct{})
@@ -67,15 +73,7 @@ func TestItEndsThoughSomebodySaysNothing(t *testing.T) {
 
 // A connection that was not handed over is not held until the proxy ends.
 func TestWhatHasEndedIsNotHeld(t *testing.T) {
-	made, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := made.Addr().String()
-	l, err := transport.NewListener(made.(*net.TCPListener))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, at := listen(t)
 	served, freed, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		accept(l, func(c *connection) {

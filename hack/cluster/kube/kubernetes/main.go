@@ -1,5 +1,5 @@
-// Command kubernetes is etcd and all programs of Kubernetes in one, which does what the one does by whose name it is called. Linked once, they take a
-// third of the time and of the space that they take one by one.
+// Command kubernetes is etcd and all programs of Kubernetes in one, which does what the one does by whose name it is called. They are linked
+// once instead of seven times, and take less than a third of the space.
 package main
 
 import (

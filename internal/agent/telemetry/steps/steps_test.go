@@ -78,6 +78,20 @@ func newTraces() *Traces {
 	return New(&drive.Watches{}, slog.New(slog.DiscardHandler), func(string) (string, string) { return "shop/checkout-1", "Deployment/checkout" })
 }
 
+// wants fails the test unless a trace with a filter wants a call, or does not.
+func wants(t *testing.T, f Filter, w drive.Watchable, want bool) {
+	t.Helper()
+	of := newTraces()
+	trace, err := of.Open(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trace.Close()
+	if got := of.begin(w) != nil; got != want {
+		t.Errorf("wanted: %v", got)
+	}
+}
+
 func TestATraceWantsTheCallsThatItsFilterSays(t *testing.T) {
 	w := watchable(t, head{"POST", "Payments.shop:80", "/v1/charge#card=4711", map[string]string{"x-debug": "yes", "authorization": "Bearer t"}})
 	for name, tc := range map[string]struct {
@@ -112,15 +126,7 @@ func TestATraceWantsTheCallsThatItsFilterSays(t *testing.T) {
 		"a mark":                  {Filter{Mark: "m"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			of := newTraces()
-			trace, err := of.Open(tc.filter)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer trace.Close()
-			if got := of.begin(w) != nil; got != tc.wants {
-				t.Errorf("wanted: %v", got)
-			}
+			wants(t, tc.filter, w, tc.wants)
 		})
 	}
 }
@@ -145,15 +151,7 @@ func TestACallThatIsMadeIsKnown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := watchable(t, tc.head)
 			w.Client.Conn = near
-			of := newTraces()
-			trace, err := of.Open(tc.filter)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer trace.Close()
-			if got := of.begin(w) != nil; got != tc.wants {
-				t.Errorf("wanted: %v", got)
-			}
+			wants(t, tc.filter, w, tc.wants)
 		})
 	}
 }
